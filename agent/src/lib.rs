@@ -1,0 +1,4 @@
+//! The node agent.
+pub mod config;
+pub mod listen;
+pub mod logging;
