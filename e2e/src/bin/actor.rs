@@ -1,0 +1,2 @@
+//! The program that tests run and watch.
+fn main() {}

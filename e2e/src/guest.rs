@@ -1,0 +1,77 @@
+//! Process 1 of a virtual machine.
+
+use std::convert::Infallible;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use rustix::system::RebootCommand;
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+
+use crate::kit::mounts;
+use crate::place::Place;
+use crate::protocol::{Message, Plan};
+use crate::runner;
+
+/// Where the host puts the plan.
+pub(crate) const PLAN: &str = "/plan.json";
+/// The line to the host; the console is the kernel's.
+const CHANNEL: &str = "/dev/ttyS1";
+
+/// Sets the machine up, runs `body`, and turns the machine off.
+pub fn init(body: fn() -> Result<()>) -> ! {
+    if let Err(error) = mounts::guest_root().and_then(|()| body()) {
+        eprintln!("init: {error:#}");
+        if let Ok(mut channel) = Channel::open() {
+            let _ = channel.send(&Message::Broken { reason: format!("{error:#}") });
+        }
+    }
+    power_off()
+}
+
+fn power_off() -> ! {
+    rustix::fs::sync();
+    // QEMU ends at a restart, and this needs no ACPI in the guest.
+    let Err(error): Result<Infallible, _> = restart();
+    panic!("the machine does not turn off: {error}");
+}
+
+fn restart() -> Result<Infallible> {
+    rustix::system::reboot(RebootCommand::Restart)?;
+    anyhow::bail!("reboot returned")
+}
+
+/// Runs the tests that the host planned, one after the other.
+pub(crate) fn run_plan() -> Result<()> {
+    let plan: Plan = serde_json::from_slice(&fs::read(PLAN).context("read the plan")?)?;
+    let place: Place = plan.place.parse()?;
+    let mut channel = Channel::open()?;
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
+    channel.send(&Message::Booted { release })?;
+    for test in plan.tests {
+        channel.send(&Message::Started { test: test.name.clone() })?;
+        let report = runner::run_isolated(&test, place);
+        channel.send(&Message::Finished { test: test.name, report })?;
+    }
+    channel.send(&Message::Done)
+}
+
+struct Channel(File);
+
+impl Channel {
+    fn open() -> Result<Self> {
+        let line =
+            OpenOptions::new().read(true).write(true).open(CHANNEL).context("open the line to the host")?;
+        let mut attributes = tcgetattr(&line)?;
+        attributes.make_raw();
+        tcsetattr(&line, OptionalActions::Now, &attributes)?;
+        Ok(Self(line))
+    }
+
+    fn send(&mut self, message: &Message) -> Result<()> {
+        let mut line = serde_json::to_vec(message)?;
+        line.push(b'\n');
+        self.0.write_all(&line).context("write to the host")?;
+        rustix::termios::tcdrain(&self.0).context("write to the host")
+    }
+}

@@ -1,0 +1,48 @@
+//! The side of the developer's machine: choose tests, boot machines, report one result per test and place.
+
+pub mod binaries;
+mod console;
+pub mod debian;
+pub mod initramfs;
+pub mod kernels;
+mod schedule;
+mod selection;
+pub mod vm;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+
+use crate::place::Place;
+use crate::protocol::PlannedTest;
+use crate::suite::Suite;
+use schedule::Results;
+
+/// Runs the selected tests and reports them the way `cargo test` does.
+pub(crate) fn main(suites: &[Suite]) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let mut batches: BTreeMap<Place, Vec<PlannedTest>> = BTreeMap::new();
+    let results = Arc::new(Results::default());
+    let mut trials = Vec::new();
+    for (name, test, places) in suites.iter().flat_map(Suite::tests) {
+        for place in places {
+            let trial_name = format!("{place}::{name}");
+            if selection::is_selected(&arguments, &trial_name) {
+                let cap_ms = u64::try_from(test.cap(*place).as_millis()).unwrap_or(u64::MAX);
+                batches.entry(*place).or_default().push(PlannedTest { name: name.clone(), cap_ms });
+            }
+            let (results, name, place) = (Arc::clone(&results), name.clone(), *place);
+            trials.push(Trial::test(trial_name, move || results.wait(place, &name).map_err(Into::into)));
+        }
+    }
+    if !arguments.list && !arguments.ignored {
+        schedule::start(batches, &results);
+    }
+    // A trial only waits for its result, so all may wait at once; what really runs at a time is the schedule's.
+    arguments.test_threads = Some(trials.len().max(1));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    results.print_figures();
+    conclusion.exit_code()
+}

@@ -1,0 +1,107 @@
+//! The kernels under test, from Debian's packages.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
+
+use super::{binaries, debian};
+
+const LIST: &str = include_str!("../../kernels.txt");
+
+/// Set to look for newer packages than the cached ones.
+const REFRESH: &str = "TETRAGON_E2E_REFRESH";
+
+/// The labels of `kernels.txt`, oldest kernel first.
+pub fn labels() -> impl Iterator<Item = &'static str> {
+    entries().filter_map(|mut fields| fields.next())
+}
+
+fn entries() -> impl Iterator<Item = std::str::SplitWhitespace<'static>> {
+    LIST.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).map(str::split_whitespace)
+}
+
+/// The bootable image of the kernel with this label; fetched once, then taken from the cache.
+pub fn image(label: &str) -> Result<PathBuf> {
+    let Some(mut entry) = entries().find(|entry| entry.clone().next() == Some(label)) else {
+        bail!("there is no kernel {label}; known are {}", labels().collect::<Vec<_>>().join(", "));
+    };
+    let pattern = entry.nth(1).context("kernels.txt names no package")?;
+    let suites: Vec<&str> = entry.collect();
+    let root = package(&format!("kernels/{label}"), pattern, &suites)
+        .with_context(|| format!("fetch kernel {label} (needs a network once)"))?;
+    find_image(&root)?
+        .with_context(|| format!("{} holds no kernel; delete it to fetch it again", root.display()))
+}
+
+/// In `/boot`, or since 7.x beside the modules.
+fn find_image(root: &Path) -> Result<Option<PathBuf>> {
+    let mut directories = vec![root.join("boot")];
+    if let Ok(releases) = fs::read_dir(root.join("usr/lib/modules")) {
+        directories.extend(releases.filter_map(|release| Some(release.ok()?.path())));
+    }
+    for directory in directories.iter().filter(|directory| directory.is_dir()) {
+        for file in fs::read_dir(directory).with_context(|| format!("list {}", directory.display()))? {
+            let file = file?;
+            if file.file_name().to_string_lossy().starts_with("vmlinuz") {
+                return Ok(Some(file.path()));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// A static shell with the usual tools.
+pub fn busybox() -> Result<PathBuf> {
+    let root = package("busybox", "busybox-static", &["bookworm", "trixie"]).context("fetch busybox")?;
+    ["bin/busybox", "usr/bin/busybox"]
+        .iter()
+        .map(|path| root.join(path))
+        .find(|path| path.is_file())
+        .context("the package busybox-static holds no busybox")
+}
+
+/// The newest cached package of this slot, or else a fetched one.
+fn package(slot: &str, pattern: &str, suites: &[&str]) -> Result<PathBuf> {
+    let slot = binaries::cache().join(slot);
+    fs::create_dir_all(&slot).with_context(|| format!("make {}", slot.display()))?;
+    // Two runs must not fetch into one place at a time.
+    let lock = File::create(slot.join("lock"))?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    match cached(&slot)? {
+        Some(package) if std::env::var_os(REFRESH).is_none() => Ok(package),
+        _ => debian::fetch(pattern, suites, &slot),
+    }
+}
+
+fn cached(slot: &Path) -> Result<Option<PathBuf>> {
+    let mut newest = None;
+    for entry in fs::read_dir(slot)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().contains('_') {
+            let changed = entry.metadata()?.created().or_else(|_| entry.metadata()?.modified())?;
+            newest = newest.max(Some((changed, entry.path())));
+        }
+    }
+    Ok(newest.map(|(_, path)| path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_vm_place_has_a_kernel() {
+        for place in crate::place::EVERYWHERE_AND_PREEMPTIBLE {
+            if let crate::Place::Vm { kernel, .. } = place {
+                assert!(labels().any(|label| label == *kernel), "{kernel} is not in kernels.txt");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_kernel_is_refused_with_the_known_ones() {
+        assert!(image("2.4").unwrap_err().to_string().contains("6.12"));
+    }
+}

@@ -1,0 +1,114 @@
+//! Runs the batches, a bounded number at a time, and hands each waiting trial its result.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use super::vm::{self, Vm};
+use crate::place::Place;
+use crate::protocol::{PlannedTest, Report};
+use crate::runner;
+
+/// Overrides how many batches run at a time.
+const JOBS: &str = "TETRAGON_E2E_JOBS";
+
+/// Results of all tests as they come in.
+#[derive(Default)]
+pub(crate) struct Results {
+    reports: Mutex<HashMap<(Place, String), Report>>,
+    changed: Condvar,
+}
+
+impl Results {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(Place, String), Report>> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores a result unless there is one already.
+    pub(crate) fn put(&self, place: Place, test: &str, report: Report) {
+        self.lock().entry((place, test.to_owned())).or_insert(report);
+        self.changed.notify_all();
+    }
+
+    /// Blocks until the test has run; the error is why it failed and what it printed.
+    pub(crate) fn wait(&self, place: Place, test: &str) -> Result<(), String> {
+        let key = (place, test.to_owned());
+        let mut reports = self.lock();
+        let report = loop {
+            match reports.get(&key) {
+                Some(report) => break report,
+                None => reports = self.changed.wait(reports).unwrap_or_else(PoisonError::into_inner),
+            }
+        };
+        match &report.failure {
+            None => Ok(()),
+            Some(reason) if report.log.is_empty() => Err(reason.clone()),
+            Some(reason) => Err(format!("{reason}\n\n---- printed ----\n{}", report.log)),
+        }
+    }
+
+    /// Prints what tests measured, one line each.
+    pub(crate) fn print_figures(&self) {
+        let reports = self.lock();
+        let mut lines: Vec<String> = reports
+            .iter()
+            .flat_map(|((place, test), report)| {
+                report
+                    .figures
+                    .iter()
+                    .map(move |(figure, value)| format!("{place}::{test} {figure} = {value}"))
+            })
+            .collect();
+        lines.sort();
+        for line in lines {
+            println!("{line}");
+        }
+    }
+}
+
+/// Starts to run `batches` in the background.
+pub(crate) fn start(batches: BTreeMap<Place, Vec<PlannedTest>>, results: &Arc<Results>) {
+    let queue: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(batches.into_iter().collect()));
+    for _ in 0..jobs() {
+        let (queue, results) = (Arc::clone(&queue), Arc::clone(results));
+        thread::spawn(move || {
+            loop {
+                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                let Some((place, tests)) = next else { break };
+                run_batch(place, &tests, &results);
+                for test in &tests {
+                    results.put(place, &test.name, Report::failed("the harness lost this test's result"));
+                }
+            }
+        });
+    }
+}
+
+/// An emulated machine keeps two processors busy.
+fn jobs() -> usize {
+    std::env::var(JOBS)
+        .ok()
+        .and_then(|jobs| jobs.parse().ok())
+        .unwrap_or_else(|| thread::available_parallelism().map_or(1, |processors| processors.get() / 2))
+        .max(1)
+}
+
+fn run_batch(place: Place, tests: &[PlannedTest], results: &Results) {
+    match place {
+        Place::Native => {
+            for test in tests {
+                results.put(place, &test.name, runner::run_isolated(test, place));
+            }
+        }
+        Place::Vm { kernel, preempt_full } => {
+            let outcome = Vm::for_tests(kernel, preempt_full, place, tests).and_then(|machine| {
+                vm::run_plan(machine, tests, |test, report| results.put(place, test, report))
+            });
+            if let Err(error) = outcome {
+                for test in tests {
+                    results.put(place, &test.name, Report::failed(format!("{error:#}")));
+                }
+            }
+        }
+    }
+}

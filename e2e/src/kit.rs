@@ -1,0 +1,6 @@
+//! What a test works with.
+
+mod env;
+pub mod mounts;
+
+pub use env::Env;

@@ -1,0 +1,79 @@
+//! File systems that a test finds in place, in a virtual machine and on this machine alike.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+
+/// (type, directory) of what every place has.
+const KERNEL: &[(&str, &str)] =
+    &[("bpf", "/sys/fs/bpf"), ("tracefs", "/sys/kernel/tracing"), ("securityfs", "/sys/kernel/security")];
+
+/// (type, directory) of what process 1 has to provide on top.
+const ROOT: &[(&str, &str)] = &[
+    ("proc", "/proc"),
+    ("sysfs", "/sys"),
+    ("devtmpfs", "/dev"),
+    ("devpts", "/dev/pts"),
+    ("tmpfs", "/dev/shm"),
+    ("tmpfs", "/run"),
+    ("tmpfs", "/tmp"),
+    ("cgroup2", "/sys/fs/cgroup"),
+];
+
+/// Makes the root of an initramfs look like a running system.
+pub fn guest_root() -> Result<()> {
+    for (kind, dir) in ROOT.iter().chain(KERNEL) {
+        mount_at(kind, dir)?;
+    }
+    for dir in ["/var", "/etc"] {
+        fs::create_dir_all(dir)?;
+    }
+    std::os::unix::fs::symlink("/run", "/var/run")?;
+    rustix::system::sethostname(b"e2e-guest").context("set the host name")
+}
+
+/// Gives this process and its children mounts of their own: what the machine lacks, and an empty run directory of
+/// the agent, so that neither the machine nor an agent that already runs on it is touched.
+pub fn private_view() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "tests on this machine's kernel need root; run them as root or select the virtual machines' by name"
+        );
+    }
+    unshare_mounts().context("make a mount namespace")?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    for (kind, dir) in KERNEL {
+        if !is_mounted(kind, dir)? {
+            mount_at(kind, dir)?;
+        }
+    }
+    mount_at("tmpfs", "/run/tetragon")
+}
+
+#[expect(unsafe_code, reason = "unsharing is unsafe for what it can do to descriptors; mounts are harmless")]
+fn unshare_mounts() -> Result<(), Errno> {
+    // SAFETY: only the mount namespace is unshared, and this process has one thread.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }
+}
+
+fn mount_at(kind: &str, dir: &str) -> Result<()> {
+    if !Path::new(dir).exists() {
+        fs::create_dir_all(dir).with_context(|| format!("make {dir}"))?;
+    }
+    match mount(kind, dir, kind, MountFlags::empty(), None) {
+        // The kernel mounts devtmpfs by itself.
+        Ok(()) | Err(Errno::BUSY) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("mount {kind} at {dir}")),
+    }
+}
+
+fn is_mounted(kind: &str, dir: &str) -> Result<bool> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("list mounts")?;
+    Ok(mounts.lines().any(|line| {
+        let mut fields = line.split(' ').skip(1);
+        fields.next() == Some(dir) && fields.next() == Some(kind)
+    }))
+}

@@ -1,0 +1,73 @@
+//! What a test author writes down: functions, grouped, with the places they run at.
+
+use std::time::Duration;
+
+use crate::kit::Env;
+use crate::place::Place;
+
+/// The body of a test. It fails by returning an error or by panicking.
+pub type Body = fn(&Env) -> anyhow::Result<()>;
+
+/// One test; made by [`test!`](crate::test).
+#[derive(Clone, Copy)]
+pub struct Test {
+    pub(crate) name: &'static str,
+    pub(crate) body: Body,
+    places: Option<&'static [Place]>,
+    cap: Duration,
+}
+
+impl Test {
+    /// A test that runs wherever its suite does.
+    pub const fn new(name: &'static str, body: Body) -> Self {
+        Self { name, body, places: None, cap: Duration::from_secs(20) }
+    }
+
+    /// Runs at these places instead of its suite's.
+    #[must_use]
+    pub const fn on(mut self, places: &'static [Place]) -> Self {
+        self.places = Some(places);
+        self
+    }
+
+    /// Allows it more or less than 20 seconds (multiplied by the place's slowness).
+    #[must_use]
+    pub const fn within(mut self, cap: Duration) -> Self {
+        self.cap = cap;
+        self
+    }
+
+    /// The longest it may run at `place`.
+    pub fn cap(&self, place: Place) -> Duration {
+        self.cap * place.slowness()
+    }
+}
+
+/// Tests of one subject.
+pub struct Suite {
+    name: &'static str,
+    places: &'static [Place],
+    tests: Vec<Test>,
+}
+
+impl Suite {
+    /// A suite whose tests run at `places` unless they say otherwise.
+    pub fn new(name: &'static str, places: &'static [Place], tests: impl Into<Vec<Test>>) -> Self {
+        Self { name, places, tests: tests.into() }
+    }
+
+    /// Every test with its full name and the places it runs at.
+    pub fn tests(&self) -> impl Iterator<Item = (String, &Test, &'static [Place])> {
+        self.tests
+            .iter()
+            .map(|test| (format!("{}::{}", self.name, test.name), test, test.places.unwrap_or(self.places)))
+    }
+}
+
+/// Names a test function for its suite: `test!(storm)`, `test!(storm).on(VMS)`.
+#[macro_export]
+macro_rules! test {
+    ($body:ident) => {
+        $crate::Test::new(stringify!($body), $body)
+    };
+}
