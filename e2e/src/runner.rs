@@ -40,10 +40,9 @@ fn spawn_supervisor(test: &PlannedTest, place: Place) -> Result<Report> {
         .arg(test.cap_ms.to_string())
         .status()
         .context("start the supervisor")?;
-    let report = fs::read(dir.path().join(REPORT))
+    fs::read(dir.path().join(REPORT))
         .with_context(|| format!("the supervisor left no report ({status})"))
-        .and_then(|bytes| serde_json::from_slice(&bytes).context("read the supervisor's report"));
-    report
+        .and_then(|bytes| serde_json::from_slice(&bytes).context("read the supervisor's report"))
 }
 
 /// Role of the supervisor: runs the test below itself and writes the final report.

@@ -102,7 +102,7 @@ fn run_batch(place: Place, tests: &[PlannedTest], results: &Results) {
         }
         Place::Vm { kernel, preempt_full } => {
             let outcome = Vm::for_tests(kernel, preempt_full, place, tests).and_then(|machine| {
-                vm::run_plan(machine, tests, |test, report| results.put(place, test, report))
+                vm::run_plan(&machine, tests, |test, report| results.put(place, test, report))
             });
             if let Err(error) = outcome {
                 for test in tests {
