@@ -2,5 +2,9 @@
 
 mod env;
 pub mod mounts;
+pub mod process;
+pub mod truth;
 
 pub use env::Env;
+pub use process::{Ended, Reported};
+pub use truth::{Fact, Truth};

@@ -1,2 +1,425 @@
-//! The program that tests run and watch.
-fn main() {}
+//! The program that tests run and watch: a sequence of verbs, each one thing a process can do.
+//!
+//! ```text
+//! actor report /tmp/who fork exec /bin/actor actor exit 3
+//! ```
+//!
+//! writes its identity to a file, forks a child that executes another image, and exits as that child did. A verb
+//! either ends the sequence or goes on with the rest of the line. It speaks to the kernel directly, because the exact
+//! system call is what a test is about.
+#![expect(unsafe_code, reason = "the exact system calls are the purpose of this program")]
+
+use std::ffi::{CStr, CString, OsString, c_char, c_int, c_void};
+use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, exit};
+use std::time::Duration;
+use std::{fs, io, ptr, thread};
+
+type Line<'a> = &'a [CString];
+
+/// Exit status when the actor itself fails, told apart from those that tests ask for.
+const BROKEN: i32 = 99;
+
+fn main() {
+    let line: Vec<CString> =
+        std::env::args_os().skip(1).map(|word| CString::new(word.into_vec()).unwrap_or_default()).collect();
+    perform(&line)
+}
+
+/// Performs the verbs of `line`; an empty line exits with 0.
+fn perform(line: Line<'_>) -> ! {
+    let Some((verb, rest)) = line.split_first() else { exit(0) };
+    match verb.to_bytes() {
+        b"exit" => exit(number(rest)),
+        b"signal" => die_by(number(rest)),
+        b"core" => dump_core(rest),
+        b"sleep" => pause(rest),
+        b"wait" => wait_for_file(rest),
+        b"report" => report(rest),
+        b"fork" => exit_like(fork(|| perform(rest))),
+        b"vfork" => exit_like(vfork_exec(rest)),
+        b"double-fork" => double_fork(rest),
+        b"nest" => nest(rest),
+        b"storm" => storm(rest),
+        b"exec" => exec(rest),
+        b"execveat" => execveat(rest),
+        b"execveat-fd" => execveat_fd(rest),
+        b"memfd" => memfd_exec(rest),
+        b"thread-exec" => thread_exec(rest),
+        b"leader-exits" => leader_exits(rest),
+        b"threads" => threads(rest),
+        b"pidns" => pidns(rest),
+        b"as" => become_user(rest),
+        b"chdir" => chdir(rest),
+        b"deep-chdir" => deep_chdir(rest),
+        b"rmdir-cwd" => remove_cwd(rest),
+        b"unlink" => unlink(rest),
+        b"failed-exec" => failed_exec(rest),
+        other => broken(&format!("unknown verb {:?}", String::from_utf8_lossy(other))),
+    }
+}
+
+fn broken(what: &str) -> ! {
+    eprintln!("actor: {what}: {}", io::Error::last_os_error());
+    exit(BROKEN)
+}
+
+fn word<'a>(line: Line<'a>, what: &str) -> (&'a CStr, Line<'a>) {
+    match line.split_first() {
+        Some((word, rest)) => (word, rest),
+        None => broken(&format!("missing {what}")),
+    }
+}
+
+fn text<'a>(line: Line<'a>, what: &str) -> (&'a str, Line<'a>) {
+    let (word, rest) = word(line, what);
+    (word.to_str().unwrap_or_else(|_| broken(&format!("{what} is not text"))), rest)
+}
+
+fn leading_number<'a>(line: Line<'a>) -> (i32, Line<'a>) {
+    let (text, rest) = text(line, "number");
+    (text.parse().unwrap_or_else(|_| broken(&format!("{text:?} is no number"))), rest)
+}
+
+fn number(line: Line<'_>) -> i32 {
+    leading_number(line).0
+}
+
+/// `signal N`: dies by this signal, without a core dump.
+fn die_by(signal: i32) -> ! {
+    limit_core(0);
+    kill_self(signal)
+}
+
+/// `core N`: dies by this signal with a core dump in the working directory.
+fn dump_core(line: Line<'_>) -> ! {
+    limit_core(libc::RLIM_INFINITY);
+    // A process that changed its user is not dumpable.
+    // SAFETY: takes plain numbers.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
+    kill_self(number(line))
+}
+
+fn limit_core(bytes: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for the whole call.
+    unsafe { libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit) };
+    limit.rlim_cur = bytes.min(limit.rlim_max);
+    // SAFETY: as above.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) };
+}
+
+fn kill_self(signal: i32) -> ! {
+    // SAFETY: restoring a default disposition and unblocking cannot harm this process, which is about to die.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut());
+        libc::kill(libc::getpid(), signal);
+    }
+    broken("survived its own signal")
+}
+
+/// `sleep MILLISECONDS ...`
+fn pause(line: Line<'_>) -> ! {
+    let (millis, rest) = leading_number(line);
+    thread::sleep(Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+    perform(rest)
+}
+
+/// `wait FILE ...`: goes on once the file exists.
+fn wait_for_file(line: Line<'_>) -> ! {
+    let (file, rest) = text(line, "file");
+    while !fs::exists(file).unwrap_or(false) {
+        thread::sleep(Duration::from_millis(2));
+    }
+    perform(rest)
+}
+
+/// `report FILE ...`: appends "pid ppid start-ticks" of this process.
+fn report(line: Line<'_>) -> ! {
+    let (file, rest) = text(line, "file");
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_else(|_| broken("read own stat"));
+    // The name in parentheses may hold anything; what follows is plain.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let entry = format!("{} {} {}\n", std::process::id(), fields[1], fields[19]);
+    // One write, so that the lines of several processes do not mix.
+    fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(file)
+        .and_then(|mut out| out.write_all(entry.as_bytes()))
+        .unwrap_or_else(|_| broken("write the report"));
+    perform(rest)
+}
+
+/// Runs `child` in a new process and returns how that ended.
+fn fork(child: impl FnOnce()) -> ExitStatus {
+    // SAFETY: this process has one thread wherever it forks.
+    match unsafe { libc::fork() } {
+        -1 => broken("fork"),
+        0 => {
+            child();
+            exit(0)
+        }
+        pid => wait(pid),
+    }
+}
+
+fn wait(pid: libc::pid_t) -> ExitStatus {
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` is valid for the whole call.
+        if unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) } == pid {
+            return ExitStatus::from_raw(status);
+        }
+        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            broken("waitpid");
+        }
+    }
+}
+
+fn exit_like(status: ExitStatus) -> ! {
+    exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+}
+
+fn pointers(arguments: Line<'_>) -> Vec<*const c_char> {
+    arguments.iter().map(|argument| argument.as_ptr()).chain([ptr::null()]).collect()
+}
+
+unsafe extern "C" {
+    static environ: *const *const c_char;
+}
+
+fn environment() -> *const *const c_char {
+    // SAFETY: nothing in this program changes the environment.
+    unsafe { environ }
+}
+
+/// `exec PATH ARGV0 [ARGUMENT...]`
+fn exec(line: Line<'_>) -> ! {
+    let (path, arguments) = word(line, "path");
+    exec_at(libc::AT_FDCWD, path, arguments, 0)
+}
+
+fn exec_at(directory: c_int, path: &CStr, arguments: Line<'_>, flags: c_int) -> ! {
+    let argv = pointers(arguments);
+    // SAFETY: `argv` and the environment end with a null pointer and outlive the call.
+    unsafe {
+        if directory == libc::AT_FDCWD && flags == 0 {
+            libc::execve(path.as_ptr(), argv.as_ptr(), environment());
+        } else {
+            libc::syscall(libc::SYS_execveat, directory, path.as_ptr(), argv.as_ptr(), environment(), flags);
+        }
+    }
+    broken("exec")
+}
+
+fn open(path: &CStr, flags: c_int) -> c_int {
+    // SAFETY: `path` ends with NUL.
+    match unsafe { libc::open(path.as_ptr(), flags) } {
+        -1 => broken("open"),
+        descriptor => descriptor,
+    }
+}
+
+/// `execveat DIRECTORY NAME ARGV0 [ARGUMENT...]`: relative to a directory's descriptor.
+fn execveat(line: Line<'_>) -> ! {
+    let (directory, line) = word(line, "directory");
+    let (name, arguments) = word(line, "name");
+    exec_at(open(directory, libc::O_PATH), name, arguments, 0)
+}
+
+/// `execveat-fd PATH ARGV0 [ARGUMENT...]`: by the file's own descriptor and an empty path.
+fn execveat_fd(line: Line<'_>) -> ! {
+    let (path, arguments) = word(line, "path");
+    exec_at(open(path, libc::O_PATH), c"", arguments, libc::AT_EMPTY_PATH)
+}
+
+/// `memfd NAME ARGV0 [ARGUMENT...]`: executes a copy of this program that has no file.
+fn memfd_exec(line: Line<'_>) -> ! {
+    let (name, arguments) = word(line, "name");
+    // SAFETY: `name` ends with NUL.
+    let descriptor = unsafe { libc::memfd_create(name.as_ptr(), 0) };
+    let image = fs::read("/proc/self/exe").unwrap_or_else(|_| broken("read own image"));
+    fs::write(format!("/proc/self/fd/{descriptor}"), image).unwrap_or_else(|_| broken("fill the memfd"));
+    exec_at(descriptor, c"", arguments, libc::AT_EMPTY_PATH)
+}
+
+/// `thread-exec PATH ARGV0 [ARGUMENT...]`: from a thread that does not lead the group.
+fn thread_exec(line: Line<'_>) -> ! {
+    let line = line.to_vec();
+    let _ = thread::spawn(move || exec(&line)).join();
+    broken("the executing thread ended")
+}
+
+/// `leader-exits MILLISECONDS ...`: the leading thread ends; another goes on after that time.
+fn leader_exits(line: Line<'_>) -> ! {
+    let (millis, rest) = leading_number(line);
+    let rest = rest.to_vec();
+    thread::spawn(move || {
+        thread::sleep(Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+        perform(&rest)
+    });
+    // SAFETY: ends this thread only; the other one owns all it uses.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    broken("the leader survived")
+}
+
+/// `threads N ...`: starts N threads, waits for their end, goes on.
+fn threads(line: Line<'_>) -> ! {
+    let (count, rest) = leading_number(line);
+    let all: Vec<_> = (0..count).map(|_| thread::spawn(|| thread::sleep(Duration::from_millis(1)))).collect();
+    for one in all {
+        let _ = one.join();
+    }
+    perform(rest)
+}
+
+/// `vfork PATH ARGV0 [ARGUMENT...]`: a child that borrows this process's memory until it executes.
+fn vfork_exec(line: Line<'_>) -> ExitStatus {
+    extern "C" fn child(line: *mut c_void) -> c_int {
+        // SAFETY: the parent is suspended and keeps the line alive until the exec.
+        let (path, argv) = unsafe { &*line.cast::<(&CStr, Vec<*const c_char>)>() };
+        // SAFETY: `argv` ends with a null pointer.
+        unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), environment()) };
+        BROKEN
+    }
+    let (path, arguments) = word(line, "path");
+    let mut line = (path, pointers(arguments));
+    let mut stack = vec![0u128; 4096];
+    // SAFETY: the stack grows down from its aligned end and lives until the child has left it.
+    let pid = unsafe {
+        libc::clone(
+            child,
+            stack.as_mut_ptr_range().end.cast(),
+            libc::CLONE_VFORK | libc::CLONE_VM | libc::SIGCHLD,
+            (&raw mut line).cast(),
+        )
+    };
+    if pid == -1 {
+        broken("clone");
+    }
+    wait(pid)
+}
+
+/// `double-fork ...`: leaves an orphan that performs the rest once it has a new parent.
+fn double_fork(line: Line<'_>) -> ! {
+    exit_like(fork(|| {
+        let parent = std::process::id();
+        // SAFETY: this process has one thread.
+        match unsafe { libc::fork() } {
+            -1 => broken("fork"),
+            0 => {
+                while std::os::unix::process::parent_id() == parent {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                perform(line)
+            }
+            _ => exit(0),
+        }
+    }))
+}
+
+/// `nest DEPTH PATH ...`: DEPTH processes, each the child of the one before, each with its own image; the innermost
+/// performs the rest.
+fn nest(line: Line<'_>) -> ! {
+    let (depth, rest) = leading_number(line);
+    let (path, innermost) = text(rest, "path");
+    if depth <= 1 {
+        perform(innermost)
+    }
+    let words = innermost.iter().map(|word| OsString::from_vec(word.as_bytes().to_vec()));
+    let status = Command::new(path).arg("nest").arg((depth - 1).to_string()).arg(path).args(words).status();
+    exit_like(status.unwrap_or_else(|_| broken("nest")))
+}
+
+/// `storm COUNT PATH ...`: runs PATH with the rest as its verbs, COUNT times, one after the other.
+fn storm(line: Line<'_>) -> ! {
+    let (count, line) = leading_number(line);
+    let (path, verbs) = text(line, "path");
+    let verbs: Vec<OsString> =
+        verbs.iter().map(|word| OsString::from_vec(word.as_bytes().to_vec())).collect();
+    for _ in 0..count {
+        let status = Command::new(path).args(&verbs).status().unwrap_or_else(|_| broken("storm"));
+        if !status.success() {
+            exit_like(status)
+        }
+    }
+    exit(0)
+}
+
+/// `pidns ...`: a child performs the rest as process 1 of a new pid namespace.
+fn pidns(line: Line<'_>) -> ! {
+    // SAFETY: affects later children only.
+    if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+        broken("unshare");
+    }
+    exit_like(fork(|| perform(line)))
+}
+
+/// `as UID GID ...`: gives up root.
+fn become_user(line: Line<'_>) -> ! {
+    let (uid, line) = leading_number(line);
+    let (gid, rest) = leading_number(line);
+    let (uid, gid) = (uid.unsigned_abs(), gid.unsigned_abs());
+    // SAFETY: takes plain numbers; an empty list needs no pointer.
+    let failed = unsafe {
+        libc::setgroups(0, ptr::null()) != 0
+            || libc::setresgid(gid, gid, gid) != 0
+            || libc::setresuid(uid, uid, uid) != 0
+    };
+    if failed {
+        broken("change user");
+    }
+    perform(rest)
+}
+
+/// `chdir DIRECTORY ...`
+fn chdir(line: Line<'_>) -> ! {
+    let (directory, rest) = word(line, "directory");
+    // SAFETY: `directory` ends with NUL.
+    if unsafe { libc::chdir(directory.as_ptr()) } != 0 {
+        broken("chdir");
+    }
+    perform(rest)
+}
+
+/// `deep-chdir COUNT NAME ...`: makes and enters COUNT directories of this name, one in the other.
+fn deep_chdir(line: Line<'_>) -> ! {
+    let (count, line) = leading_number(line);
+    let (name, rest) = word(line, "name");
+    for _ in 0..count {
+        // SAFETY: `name` ends with NUL.
+        if unsafe { libc::mkdir(name.as_ptr(), 0o755) != 0 || libc::chdir(name.as_ptr()) != 0 } {
+            broken("deep-chdir");
+        }
+    }
+    perform(rest)
+}
+
+/// `rmdir-cwd ...`: removes the directory this process is in.
+fn remove_cwd(line: Line<'_>) -> ! {
+    std::env::current_dir().and_then(fs::remove_dir).unwrap_or_else(|_| broken("rmdir"));
+    perform(line)
+}
+
+/// `unlink FILE ...`
+fn unlink(line: Line<'_>) -> ! {
+    let (file, rest) = text(line, "file");
+    fs::remove_file(file).unwrap_or_else(|_| broken("unlink"));
+    perform(rest)
+}
+
+/// `failed-exec PATH ...`: tries an exec that must fail, then goes on.
+fn failed_exec(line: Line<'_>) -> ! {
+    let (path, rest) = word(line, "path");
+    let argv = [path.as_ptr(), ptr::null()];
+    // SAFETY: `argv` ends with a null pointer.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), environment()) };
+    perform(rest)
+}

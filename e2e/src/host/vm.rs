@@ -141,7 +141,11 @@ impl Vm {
 
 /// Boots `machine`, runs the plan it carries, and hands over each report; a machine that panics, hangs or ends early
 /// fails what has not been reported.
-pub(crate) fn run_plan(machine: &Vm, tests: &[PlannedTest], mut done: impl FnMut(&str, Report)) -> Result<()> {
+pub(crate) fn run_plan(
+    machine: &Vm,
+    tests: &[PlannedTest],
+    mut done: impl FnMut(&str, Report),
+) -> Result<()> {
     let mut qemu = Qemu(machine.boot(&Console::Logged)?);
     let messages = qemu.messages()?;
     let mut waiting = BOOT_CAP;
