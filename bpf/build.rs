@@ -1,0 +1,65 @@
+//! Compiles the BPF object with clang. One object serves every kernel; nothing here looks at the running one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail};
+
+/// Tried in this order when `CLANG` is not set.
+const COMPILERS: &[&str] = &["clang-19", "clang-20", "clang-21", "clang"];
+
+fn main() -> Result<()> {
+    println!("cargo::rerun-if-env-changed=CLANG");
+    watch(Path::new("c"))?;
+
+    let out = PathBuf::from(env::var("OUT_DIR")?).join("tetragon.bpf.o");
+    let arch = env::var("CARGO_CFG_TARGET_ARCH")?;
+    let (define, multiarch) = match arch.as_str() {
+        "x86_64" => ("__TARGET_ARCH_x86", "x86_64-linux-gnu"),
+        "aarch64" => ("__TARGET_ARCH_arm64", "aarch64-linux-gnu"),
+        other => bail!("no BPF programs for the architecture {other} yet: only x86_64 and aarch64"),
+    };
+    let clang = compiler()?;
+    let status = Command::new(&clang)
+        .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-std=gnu11"])
+        .args(["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"])
+        .arg(format!("-D{define}"))
+        .arg(format!("-I/usr/include/{multiarch}"))
+        // Debug sections name source files by path; keep the build machine's out of the object.
+        .arg(format!("-ffile-prefix-map={}=bpf", env::var("CARGO_MANIFEST_DIR")?))
+        .args(["-c", "c/tetragon.bpf.c", "-o"])
+        .arg(&out)
+        .status()
+        .with_context(|| format!("run {clang}"))?;
+    if !status.success() {
+        bail!("{clang} could not compile bpf/c/tetragon.bpf.c (its messages are above)");
+    }
+    Ok(())
+}
+
+fn compiler() -> Result<String> {
+    if let Ok(named) = env::var("CLANG") {
+        return Ok(named);
+    }
+    COMPILERS
+        .iter()
+        .find(|name| Command::new(name).arg("--version").output().is_ok_and(|out| out.status.success()))
+        .map(|name| (*name).to_owned())
+        .context(
+            "no clang found: install clang-19 (Debian: apt-get install clang-19 libbpf-dev) or set CLANG",
+        )
+}
+
+fn watch(dir: &Path) -> Result<()> {
+    println!("cargo::rerun-if-changed={}", dir.display());
+    for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            watch(&path)?;
+        } else {
+            println!("cargo::rerun-if-changed={}", path.display());
+        }
+    }
+    Ok(())
+}
