@@ -1,0 +1,6 @@
+//! The binary as users run it, against an agent on a real connection.
+
+mod agent;
+mod events;
+mod management;
+mod tetra;
