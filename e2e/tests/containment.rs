@@ -1,0 +1,163 @@
+//! What the harness makes of tests that crash, hang, or take their kernel with them.
+//!
+//! This binary is run as a test of `cargo test`; it runs itself again with [`INNER`] set to be a test runner whose
+//! tests misbehave, and looks at what that says.
+
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::{Arguments, Failed, Trial};
+use tetragon_e2e::kit::Env;
+use tetragon_e2e::place::{NATIVE, VMS};
+use tetragon_e2e::{Suite, test};
+
+const INNER: &str = "TETRAGON_E2E_MISBEHAVE";
+const SURVIVOR: &str = "/tmp/tetragon-e2e-survivor";
+
+fn main() -> ExitCode {
+    let inner = env::var_os(INNER).is_some();
+    let spawned = env::args().nth(1).is_some_and(|argument| argument.starts_with("__"));
+    if inner || spawned || std::process::id() == 1 {
+        return tetragon_e2e::main(&[misbehaving()]);
+    }
+    let trials = vec![
+        trial("a_panic_fails_its_test_with_what_it_printed", a_panic_fails_its_test_with_what_it_printed),
+        trial("a_hang_ends_at_the_cap", a_hang_ends_at_the_cap),
+        trial("what_a_test_leaves_running_is_ended", what_a_test_leaves_running_is_ended),
+        trial(
+            "a_kernel_panic_fails_the_rest_with_the_console",
+            a_kernel_panic_fails_the_rest_with_the_console,
+        ),
+        trial("a_machine_that_turns_off_fails_the_rest", a_machine_that_turns_off_fails_the_rest),
+        trial(
+            "a_missing_emulator_is_a_failure_with_the_remedy",
+            a_missing_emulator_is_a_failure_with_the_remedy,
+        ),
+        trial("a_missing_binary_is_a_failure_with_the_remedy", a_missing_binary_is_a_failure_with_the_remedy),
+    ];
+    let mut arguments = Arguments::from_args();
+    // Two of them boot a machine.
+    arguments.test_threads = Some(1);
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn misbehaving() -> Suite {
+    Suite::new(
+        "mis",
+        NATIVE,
+        [
+            test!(panics),
+            test!(hangs).within(Duration::from_secs(1)),
+            test!(leaves_a_process),
+            test!(needs_the_agent),
+            test!(crashes_the_kernel).on(VMS),
+            test!(turns_off).on(VMS),
+            test!(behaves).on(VMS),
+        ],
+    )
+}
+
+fn panics(_: &Env) -> Result<()> {
+    println!("printed before");
+    panic!("out of ideas");
+}
+
+fn hangs(_: &Env) -> Result<()> {
+    thread::sleep(Duration::from_secs(3600));
+    Ok(())
+}
+
+fn leaves_a_process(env: &Env) -> Result<()> {
+    env.actor(["fork", "report", SURVIVOR, "sleep", "3600000"])?.spawn()?;
+    env.eventually("the survivor", Duration::from_secs(5), || Ok(fs::read_to_string(SURVIVOR).ok()))?;
+    Ok(())
+}
+
+fn needs_the_agent(env: &Env) -> Result<()> {
+    env.binary("tetragon").map(drop)
+}
+
+fn crashes_the_kernel(_: &Env) -> Result<()> {
+    fs::write("/proc/sysrq-trigger", "c").context("crash")
+}
+
+fn turns_off(_: &Env) -> Result<()> {
+    rustix::system::reboot(rustix::system::RebootCommand::Restart).context("turn off")
+}
+
+fn behaves(_: &Env) -> Result<()> {
+    Ok(())
+}
+
+fn trial(name: &str, check: fn() -> Result<()>) -> Trial {
+    Trial::test(name, move || check().map_err(|error| Failed::from(format!("{error:?}"))))
+}
+
+fn inner(arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    command.env(INNER, "1").args(arguments);
+    Ok(command)
+}
+
+/// Runs it; it must fail. Returns all it said.
+fn failing(command: &mut Command) -> Result<String> {
+    let output = command.output()?;
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    ensure!(output.status.code() == Some(101), "{}: {said}", output.status);
+    Ok(said)
+}
+
+fn says(said: &str, expected: &[&str]) -> Result<()> {
+    for text in expected {
+        ensure!(said.contains(text), "{text:?} is not in:\n{said}");
+    }
+    Ok(())
+}
+
+fn a_panic_fails_its_test_with_what_it_printed() -> Result<()> {
+    let said = failing(&mut inner(&["mis::panics"])?)?;
+    says(&said, &["native::mis::panics", "FAILED", "printed before", "out of ideas"])
+}
+
+fn a_hang_ends_at_the_cap() -> Result<()> {
+    let begun = Instant::now();
+    let said = failing(&mut inner(&["mis::hangs"])?)?;
+    ensure!(begun.elapsed() < Duration::from_secs(30), "it took {:?}", begun.elapsed());
+    says(&said, &["did not end within 1s"])
+}
+
+fn what_a_test_leaves_running_is_ended() -> Result<()> {
+    let output = inner(&["mis::leaves_a_process"])?.output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let report = fs::read_to_string(SURVIVOR)?;
+    fs::remove_file(SURVIVOR)?;
+    let pid = report.split(' ').next().context("an empty report")?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    ensure!(name.trim() != "actor", "process {pid} still runs");
+    Ok(())
+}
+
+fn a_kernel_panic_fails_the_rest_with_the_console() -> Result<()> {
+    let said = failing(&mut inner(&["vm-6.12::mis", "--skip", "turns_off"])?)?;
+    says(&said, &["ended during mis::crashes_the_kernel", "sysrq triggered crash", "vm-6.12::mis::behaves"])?;
+    ensure!(said.contains("0 passed; 2 failed"), "{said}");
+    Ok(())
+}
+
+fn a_machine_that_turns_off_fails_the_rest() -> Result<()> {
+    let said = failing(&mut inner(&["vm-6.12::mis", "--skip", "crashes"])?)?;
+    says(&said, &["ended during mis::turns_off", "0 passed; 2 failed"])
+}
+
+fn a_missing_emulator_is_a_failure_with_the_remedy() -> Result<()> {
+    let said = failing(inner(&["vm-6.12::mis::behaves"])?.env("PATH", "/nonexistent"))?;
+    says(&said, &["qemu-system-x86_64 is missing", "install the Debian package qemu-system-x86"])
+}
+
+fn a_missing_binary_is_a_failure_with_the_remedy() -> Result<()> {
+    let said = failing(inner(&["mis::needs_the_agent"])?.env("TETRAGON_BIN_DIR", "/nonexistent"))?;
+    says(&said, &["/nonexistent/tetragon is missing", "cargo build"])
+}
