@@ -1,10 +1,19 @@
 //! What a test works with.
 
+pub mod agent;
 mod env;
+pub mod events;
+pub mod expect;
+pub mod ledger;
 pub mod mounts;
 pub mod process;
+pub mod rpc;
 pub mod truth;
 
+pub use agent::{Agent, Launch};
 pub use env::Env;
+pub use events::{Event, EventExt, Events, Life};
+pub use expect::{Expect, exec, exit};
+pub use ledger::Ledger;
 pub use process::{Ended, Reported};
 pub use truth::{Fact, Truth};

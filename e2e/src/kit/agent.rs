@@ -1,0 +1,262 @@
+//! The agent under test: started with directories of its own, watched, stopped.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
+
+use super::events::Events;
+use super::ledger::Ledger;
+use super::{Env, process, rpc};
+use crate::runner;
+
+/// The line of its log after which the agent sees everything.
+const READY: &str = "Listening for events...";
+/// Native time to get there.
+const START_CAP: Duration = Duration::from_secs(10);
+/// Native time to end after SIGTERM.
+const STOP_CAP: Duration = Duration::from_secs(10);
+/// Name of the node in events.
+pub const NODE: &str = "e2e-node";
+
+/// An agent to be started: `Launch::new(env)?.arg("--enable-process-ns").start()?`.
+pub struct Launch<'env> {
+    env: &'env Env,
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    prefix: Vec<OsString>,
+    dir: PathBuf,
+}
+
+impl<'env> Launch<'env> {
+    /// The agent with nothing of the machine's configuration: export file, socket, pins and directories of its own.
+    pub fn new(env: &'env Env) -> Result<Self> {
+        let number = fs::read_dir(env.dir())?.count();
+        let dir = env.file(format!("agent-{number}"));
+        for directory in ["config", "policies"] {
+            fs::create_dir_all(dir.join(directory))?;
+        }
+        let at =
+            |option: &str, path: &str| OsString::from(format!("--{option}={}", dir.join(path).display()));
+        let arguments = vec![
+            at("config-dir", "config"),
+            at("tracing-policy-dir", "policies"),
+            at("bpf-lib", "lib"),
+            at("export-filename", "events.json"),
+            format!("--server-address=unix://{}", dir.join("socket").display()).into(),
+            format!("--bpf-dir=e2e-{}-{number}", std::process::id()).into(),
+            "--health-server-address=".into(),
+        ];
+        Ok(Self { env, program: env.binary("tetragon")?, arguments, prefix: Vec::new(), dir })
+    }
+
+    /// Adds an argument; the last one given wins.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Runs it by way of another program, which gets the agent's command line as its last arguments.
+    #[must_use]
+    pub fn through<S: AsRef<OsStr>>(mut self, prefix: impl IntoIterator<Item = S>) -> Self {
+        self.prefix = prefix.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// A directory of this agent: `config` is its configuration directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    fn spawn(&self) -> Result<Child> {
+        let words: Vec<&OsStr> = self
+            .prefix
+            .iter()
+            .map(OsString::as_os_str)
+            .chain([self.program.as_os_str()])
+            .chain(self.arguments.iter().map(OsString::as_os_str))
+            .collect();
+        let log = File::create(self.dir.join("log"))?;
+        let mut command = Command::new(words[0]);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("TETRAGON_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .args(&words[1..])
+            .env("NODE_NAME", NODE)
+            .env_remove("HUBBLE_NODE_NAME")
+            .current_dir(&self.dir)
+            .stdin(Stdio::null())
+            .stdout(File::create(self.dir.join("stdout"))?)
+            .stderr(log)
+            .spawn()
+            .context("start the agent")
+    }
+
+    /// Starts it without waiting for anything.
+    pub fn start_unready(&self) -> Result<Agent<'env>> {
+        Ok(Agent { env: self.env, dir: self.dir.clone(), child: Some(self.spawn()?) })
+    }
+
+    /// Starts it and waits until it sees everything.
+    pub fn start(&self) -> Result<Agent<'env>> {
+        let mut agent = self.start_unready()?;
+        agent.wait_ready()?;
+        Ok(agent)
+    }
+
+    /// Starts an agent that must end by itself; returns how, and its log.
+    pub fn start_in_vain(&self) -> Result<(ExitStatus, String)> {
+        let mut agent = self.start_unready()?;
+        let status = agent.wait_end(START_CAP).context("an agent that must not start")?;
+        Ok((status, agent.log()))
+    }
+}
+
+/// A started agent; killed when dropped.
+pub struct Agent<'env> {
+    env: &'env Env,
+    dir: PathBuf,
+    child: Option<Child>,
+}
+
+impl Agent<'_> {
+    /// Waits for the line that tells that the agent sees everything.
+    pub fn wait_ready(&mut self) -> Result<()> {
+        let cap = self.env.patience(START_CAP);
+        let begun = Instant::now();
+        while !self.log().contains(READY) {
+            if let Some(status) = self.child()?.try_wait()? {
+                bail!("the agent ended ({status}) before it was ready:\n{}", self.log());
+            }
+            ensure!(begun.elapsed() < cap, "the agent was not ready within {cap:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
+    fn child(&mut self) -> Result<&mut Child> {
+        self.child.as_mut().context("the agent has been stopped")
+    }
+
+    fn wait_end(&mut self, native: Duration) -> Result<ExitStatus> {
+        let cap = self.env.patience(native);
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child()?.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(begun.elapsed() < cap, "the agent did not end within {cap:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child()?.try_wait()?.is_none())
+    }
+
+    /// All it has logged so far.
+    pub fn log(&self) -> String {
+        runner::tail(&self.dir.join("log"), 256 * 1024).unwrap_or_default()
+    }
+
+    /// A file of this agent: `events.json`, `log`, `socket`, `stdout`.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The socket it serves.
+    pub fn socket(&self) -> PathBuf {
+        self.path("socket")
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        process::signal(self.pid(), signal)
+    }
+
+    /// Subscribes to its events; all that happens from now on will be seen.
+    pub fn events(&self) -> Result<Events> {
+        Events::subscribe(&self.socket(), self.env.place())
+    }
+
+    /// Its ledger at this moment, which may be in motion.
+    pub fn ledger(&self) -> Result<Ledger> {
+        rpc::status(&self.socket()).map(Ledger)
+    }
+
+    /// Its ledger once it adds up and nothing is on its way any more.
+    pub fn settled_ledger(&self) -> Result<Ledger> {
+        let mut last = String::new();
+        let settled = self.env.eventually("a ledger that adds up", Duration::from_secs(5), || {
+            let ledger = self.ledger()?;
+            match ledger.check_settled() {
+                Ok(()) => Ok(Some(ledger)),
+                Err(error) => {
+                    last = format!("{error:#}\n{:#?}", ledger.0);
+                    Ok(None)
+                }
+            }
+        });
+        settled.with_context(|| last)
+    }
+
+    /// Ends it in an orderly way.
+    pub fn stop(mut self) -> Result<Stopped> {
+        self.signal(Signal::TERM)?;
+        let status = self.wait_end(STOP_CAP)?;
+        ensure!(status.success(), "the agent ended with {status}:\n{}", self.log());
+        self.child = None;
+        Ok(Stopped { dir: self.dir.clone() })
+    }
+}
+
+impl Drop for Agent<'_> {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("---- log of the agent ----\n{}", self.log());
+        }
+    }
+}
+
+/// What an orderly stopped agent leaves.
+pub struct Stopped {
+    dir: PathBuf,
+}
+
+impl Stopped {
+    /// The events it exported.
+    pub fn exported(&self) -> Result<Vec<super::Event>> {
+        exported(&self.dir.join("events.json"))
+    }
+
+    /// All it logged.
+    pub fn log(&self) -> Result<String> {
+        runner::tail(&self.dir.join("log"), 256 * 1024)
+    }
+}
+
+/// Reads an export file.
+pub fn exported(path: &Path) -> Result<Vec<super::Event>> {
+    let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    text.lines()
+        .map(|line| tetragon_api::json::from_str(line).with_context(|| format!("exported line {line}")))
+        .collect()
+}
