@@ -28,8 +28,8 @@ trap stop EXIT
 trap : INT
 
 # A session of its own keeps Ctrl-C away from the agent.
-setsid "$bin/tetragon" --server-address "$socket" --health-server-address '' --bpf-dir "tetragon-run-$$" \
-	--run-dir "$work" >"$log" 2>&1 &
+setsid "$bin/tetragon" --server-address="$socket" --run-dir="$work" --bpf-dir="tetragon-run-$$" \
+	--health-server-address= --export-filename= </dev/null >"$log" 2>&1 &
 agent=$!
 for ((tries = 0; tries < 300; tries++)); do
 	[[ -S $work/tetragon.sock ]] && break
@@ -42,9 +42,9 @@ for ((tries = 0; tries < 300; tries++)); do
 done
 
 say "every process of this machine, as it starts and ends (agent log: $log)"
+client=("$bin/tetra" --server-address "$socket" getevents -o compact --timestamps)
 if [[ -n ${DURATION:-} ]]; then
-	timeout --foreground --preserve-status -s INT "$DURATION" \
-		"$bin/tetra" --server-address "$socket" getevents -o compact --timestamps
-else
-	"$bin/tetra" --server-address "$socket" getevents -o compact --timestamps
+	client=(timeout --foreground --preserve-status -s INT "$DURATION" "${client[@]}")
 fi
+# A pipe on standard input would be read for events instead.
+"${client[@]}" </dev/null

@@ -55,7 +55,7 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Print events as they happen
+    /// Print events as they happen, or read them as JSON from standard input
     #[command(name = "getevents")]
     GetEvents(Box<getevents::Options>),
     /// Show the agent's health, and where every kernel record went

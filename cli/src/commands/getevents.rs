@@ -1,7 +1,8 @@
-//! `tetra getevents`: events from the agent as they happen.
+//! `tetra getevents`: events from the agent as they happen, or from standard input.
 
 mod live;
 mod request;
+mod stdin;
 mod writer;
 
 use std::env;
@@ -10,13 +11,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{ArgAction, Args, ValueEnum};
+use tetragon_filters::{FieldFilters, FilterSet};
 
 use self::request::Selection;
 use self::writer::{EventWriter, Form};
 use crate::cli::Global;
 use crate::compact::Style;
-use crate::go;
 use crate::signals::Stop;
+use crate::{go, output};
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
@@ -95,10 +97,24 @@ impl Color {
     }
 }
 
+/// What was recorded is there to be filtered by anything.
+const ANY_FILTER: tetragon_filters::Options =
+    tetragon_filters::Options { process_credentials: true, pid_set: true };
+
 /// Prints events until the source ends or a signal comes; both are success.
 pub(crate) async fn run(global: &Global, options: &Options, stop: Stop) -> Result<()> {
     let request = options.selection.request();
+    let (fields, unknown) = FieldFilters::new(&request.field_filters)?;
+    for field in unknown {
+        output::to_stderr(&format!("getevents: {field}"));
+    }
     let writer = EventWriter::new(options.form(), io::stdout().lock());
+    if stdin::has_events() {
+        global.debug(|| "reading events from standard input".to_owned());
+        let filters = FilterSet::new(&request.allow_list, &request.deny_list, ANY_FILTER)?;
+        let select = |event| filters.matches(&event).then(|| fields.apply(event));
+        return stdin::run(global, select, writer);
+    }
     let reconnect = options.reconnect.then_some(options.reconnect_wait);
     live::run(global, &request, reconnect, writer, stop).await
 }

@@ -1,7 +1,7 @@
 //! `getevents`.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::Child;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tetragon_api::json;
@@ -119,4 +119,78 @@ fn a_stuck_reader_does_not_hold_back_the_end() {
     let outcome = finish(child);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     std::io::copy(&mut stdout, &mut std::io::sink()).expect("the pipe is closed");
+}
+
+fn from_stdin(args: &[&str], input: &[u8]) -> crate::tetra::Outcome {
+    let mut child = command(&[&["getevents"], args].concat()).stdin(Stdio::piped()).spawn().expect("starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    // A client that refuses its arguments closes the pipe early.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    finish(child)
+}
+
+#[test]
+fn a_pipe_on_standard_input_is_read_instead_of_the_agent() {
+    let input = format!("{}\n{}\n", json::event_to_string(&exec("a")), json::event_to_string(&exec("b")));
+    let outcome = from_stdin(&["-o", "compact"], input.as_bytes());
+    assert_eq!(outcome.stdout, "🚀 process n /bin/true a\n🚀 process n /bin/true b\n", "{outcome:?}");
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn filters_hold_for_standard_input_too() {
+    let mut other = exec("c");
+    if let Some(Event::ProcessExec(it)) = &mut other.event {
+        it.process.as_mut().expect("set").binary = "/bin/false".to_owned();
+    }
+    let input = format!("{}\n{}\n", json::event_to_string(&exec("a")), json::event_to_string(&other));
+    let outcome = from_stdin(&["--process", "fals", "-f", "process.arguments"], input.as_bytes());
+    let expected = "{\"process_exec\":{\"process\":{\"arguments\":\"c\"}},\"node_name\":\"n\"}\n";
+    assert_eq!(outcome.stdout, expected, "{outcome:?}");
+    let outcome = from_stdin(&["-e", "PROCESS_EXIT"], input.as_bytes());
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), ""), "{outcome:?}");
+    let outcome = from_stdin(&["--process", "("], input.as_bytes());
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+}
+
+#[test]
+fn lines_that_are_no_events_are_skipped_and_counted() {
+    let good = json::event_to_string(&exec("a"));
+    let newer = good.replacen('{', "{\"field_of_tomorrow\":1,", 1);
+    let input = [good.as_bytes(), b"\n{\"process_exec\":\nnot json\n\xff\xfe\n\n", newer.as_bytes()].concat();
+    let outcome = from_stdin(&["-o", "compact"], &input);
+    assert_eq!(outcome.stdout, "🚀 process n /bin/true a\n".repeat(2), "{outcome:?}");
+    assert_eq!(outcome.code, Some(0));
+    assert_eq!(outcome.stderr, "getevents: 3 lines were no events and were skipped (--debug shows why)\n");
+    let outcome = from_stdin(&["-o", "compact", "--debug"], &input);
+    assert!(outcome.stderr.contains("line 3"), "{outcome:?}");
+}
+
+#[test]
+fn long_lines_are_events_like_others() {
+    let long = "x".repeat(300 << 10);
+    let input = json::event_to_string(&exec(&long));
+    let outcome = from_stdin(&["-o", "compact"], input.as_bytes());
+    assert_eq!(outcome.stdout, format!("🚀 process n /bin/true {long}\n"));
+}
+
+#[test]
+fn a_field_that_does_not_exist_is_told() {
+    let outcome = from_stdin(&["-f", "process.binray,process.pid"], b"");
+    assert!(
+        outcome.stderr.contains("process.binray") && !outcome.stderr.contains("process.pid"),
+        "{outcome:?}"
+    );
+    assert_eq!(outcome.code, Some(0));
+}
+
+#[test]
+fn a_file_is_read_like_a_pipe() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("events.log");
+    std::fs::write(&path, json::event_to_string(&exec("a")) + "\n").expect("written");
+    let file = std::fs::File::open(&path).expect("opens");
+    let outcome = finish(command(&["getevents", "-o", "compact"]).stdin(file).spawn().expect("starts"));
+    assert_eq!(outcome.stdout, "🚀 process n /bin/true a\n", "{outcome:?}");
 }

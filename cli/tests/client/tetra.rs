@@ -1,7 +1,8 @@
 //! Running the binary.
 
-use std::io::Read as _;
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// What a run left behind.
@@ -26,20 +27,27 @@ pub(crate) fn run(args: &[&str]) -> Outcome {
 
 /// Waits for the end, with what is left of its output.
 pub(crate) fn finish(mut child: Child) -> Outcome {
+    let stdout = drain(child.stdout.take());
+    let stderr = drain(child.stderr.take());
     let deadline = Instant::now() + Duration::from_secs(30);
     while child.try_wait().expect("waits").is_none() {
         if Instant::now() > deadline {
             child.kill().expect("killed");
             panic!("still running after 30 s");
         }
-        std::thread::sleep(Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(10));
     }
-    let (mut stdout, mut stderr) = (String::new(), String::new());
-    if let Some(pipe) = &mut child.stdout {
-        pipe.read_to_string(&mut stdout).expect("UTF-8");
-    }
-    if let Some(pipe) = &mut child.stderr {
-        pipe.read_to_string(&mut stderr).expect("UTF-8");
-    }
+    let [stdout, stderr] = [stdout, stderr].map(|reader| reader.join().expect("read"));
     Outcome { code: child.wait().expect("waits").code(), stdout, stderr }
+}
+
+/// Reads a pipe to its end, so that the writer never waits for room in it.
+fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut text = String::new();
+        if let Some(mut pipe) = pipe {
+            pipe.read_to_string(&mut text).expect("UTF-8");
+        }
+        text
+    })
 }
