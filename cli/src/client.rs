@@ -3,6 +3,7 @@
 mod address;
 mod backoff;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -125,7 +126,14 @@ async fn connect(target: &Target) -> std::io::Result<TokioIo<Box<dyn Stream>>> {
     let stream: Box<dyn Stream> = match target {
         Target::Unix(path) => Box::new(UnixStream::connect(path).await?),
         Target::Tcp(host, port) => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            let stream = match host.as_str() {
+                // By definition these; a bare root file system has no file that says so.
+                "localhost" => {
+                    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+                    TcpStream::connect(&loopback.map(|ip| SocketAddr::new(ip, *port))[..]).await?
+                }
+                host => TcpStream::connect((host, *port)).await?,
+            };
             stream.set_nodelay(true)?;
             Box::new(stream)
         }

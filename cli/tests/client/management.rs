@@ -11,8 +11,10 @@ use crate::tetra::run;
 #[test]
 fn version_asks_over_tcp_and_unix_sockets() {
     let folder = tempfile::tempdir().expect("folder");
-    for agent in [Agent::on_tcp(), Agent::on_unix(folder.path().join("x.sock"))] {
-        let outcome = run(&["version", "--server", "--server-address", &agent.address]);
+    let (tcp, unix) = (Agent::on_tcp(), Agent::on_unix(folder.path().join("x.sock")));
+    let by_name = tcp.address.replace("127.0.0.1", "localhost");
+    for address in [&tcp.address, &by_name, &unix.address] {
+        let outcome = run(&["version", "--server", "--server-address", address]);
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         assert!(outcome.stdout.ends_with("\nServer version: v9.9.9\n"), "{outcome:?}");
     }
