@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use thiserror::Error;
 
@@ -100,5 +102,55 @@ impl fmt::Display for Format {
             Self::Text => "text",
             Self::Json => "json",
         })
+    }
+}
+
+/// The level of the running log, shared by all who read or change it.
+#[derive(Clone, Debug)]
+pub struct LevelHandle(Arc<AtomicU8>);
+
+impl LevelHandle {
+    /// A handle that starts at `level`.
+    pub fn new(level: Level) -> Self {
+        Self(Arc::new(AtomicU8::new(level as u8)))
+    }
+
+    /// The least severe level that is logged.
+    pub fn get(&self) -> Level {
+        let number = usize::from(self.0.load(Ordering::Relaxed));
+        Level::ALL.get(number).copied().unwrap_or_default()
+    }
+
+    /// Changes the level for all messages from now on.
+    pub fn set(&self, level: Level) {
+        self.0.store(level as u8, Ordering::Relaxed);
+        // Each place that logs remembers whether it is wanted.
+        tracing::callsite::rebuild_interest_cache();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_in_any_case_and_print_back() {
+        for level in Level::ALL {
+            assert_eq!(level.name().parse(), Ok(level));
+            assert_eq!(level.name().to_uppercase().parse(), Ok(level));
+        }
+        assert_eq!("WARN".parse(), Ok(Level::Warning));
+        assert!("verbose".parse::<Level>().is_err());
+        assert_eq!("JSON".parse(), Ok(Format::Json));
+        assert!("yaml".parse::<Format>().is_err());
+    }
+
+    #[test]
+    fn a_handle_keeps_each_level() {
+        let handle = LevelHandle::new(Level::Info);
+        for level in Level::ALL {
+            handle.set(level);
+            assert_eq!(handle.get(), level);
+        }
     }
 }
