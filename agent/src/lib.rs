@@ -1,4 +1,6 @@
 //! The node agent.
 pub mod config;
+pub mod export;
 pub mod listen;
 pub mod logging;
+pub mod runfiles;
