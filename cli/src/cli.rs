@@ -21,10 +21,11 @@ pub(crate) struct Cli {
 
 /// Flags of every command.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Tell on standard error what is being done
     #[arg(short, long, global = true, default_missing_value = "true", default_value = "false")]
-    #[arg(num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_parser = go::boolean, hide_possible_values = true)]
+    #[arg(num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_parser = go::boolean, hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
     pub(crate) debug: bool,
 
     /// Address of the agent, host:port or unix:///path [default: that of the agent running here]

@@ -13,7 +13,7 @@ pub(crate) struct Options {
     shell: Kind,
     /// Leave out the descriptions
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
-    #[arg(value_parser = go::boolean, action = clap::ArgAction::Set, hide_possible_values = true)]
+    #[arg(value_parser = go::boolean, action = clap::ArgAction::Set, hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
     no_descriptions: bool,
 }
 

@@ -32,12 +32,12 @@ pub(crate) struct Options {
 
     /// Begin each compact line with the event's time
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
-    #[arg(value_parser = go::boolean, action = ArgAction::Set, hide_possible_values = true)]
+    #[arg(value_parser = go::boolean, action = ArgAction::Set, hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
     timestamps: bool,
 
-    /// Show stack traces below compact lines
+    /// Show stack traces below compact lines [default: true]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true")]
-    #[arg(value_parser = go::boolean, action = ArgAction::Set, hide_possible_values = true)]
+    #[arg(value_parser = go::boolean, action = ArgAction::Set, hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
     stack_traces: bool,
 
     #[command(flatten)]
@@ -49,7 +49,7 @@ pub(crate) struct Options {
 
     /// Connect again when the agent goes away
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
-    #[arg(value_parser = go::boolean, action = ArgAction::Set, hide_possible_values = true)]
+    #[arg(value_parser = go::boolean, action = ArgAction::Set, hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
     reconnect: bool,
 
     /// How long to wait before connecting again

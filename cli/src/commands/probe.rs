@@ -12,7 +12,7 @@ use crate::{go, output};
 pub(crate) struct Options {
     /// Say for each feature what it is used for, or what is missing
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
-    #[arg(value_parser = go::boolean, action = ArgAction::Set, hide_possible_values = true)]
+    #[arg(value_parser = go::boolean, action = ArgAction::Set, hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
     details: bool,
 }
 

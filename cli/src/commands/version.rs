@@ -12,11 +12,11 @@ use crate::{go, output};
 pub(crate) struct Options {
     /// Ask the agent for its version too
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(value_parser = go::boolean, action = ArgAction::Set, default_value = "false", hide_possible_values = true)]
+    #[arg(value_parser = go::boolean, action = ArgAction::Set, default_value = "false", hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
     server: bool,
     /// Show what this client was built from
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(value_parser = go::boolean, action = ArgAction::Set, default_value = "false", hide_possible_values = true)]
+    #[arg(value_parser = go::boolean, action = ArgAction::Set, default_value = "false", hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
     build: bool,
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Selection {
     event_types: Vec<EventType>,
 
     /// Events of pods in these Kubernetes namespaces
-    #[arg(short, long, visible_alias = "namespaces", value_name = "NAMES", value_delimiter = ',')]
+    #[arg(short, long, alias = "namespaces", value_name = "NAMES", value_delimiter = ',')]
     namespace: Vec<String>,
 
     /// Events of pods in namespaces that match these regular expressions
@@ -30,7 +30,7 @@ pub(crate) struct Selection {
 
     /// Events of processes that are in no pod; adds to --namespace
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
-    #[arg(value_parser = go::boolean, action = ArgAction::Set, hide_possible_values = true)]
+    #[arg(value_parser = go::boolean, action = ArgAction::Set, hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
     host: bool,
 
     /// Events of pods whose name matches these regular expressions
