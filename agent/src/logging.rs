@@ -102,3 +102,70 @@ impl Log {
         self.queue.flush(limit);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    /// The body of the next test, in a process of its own: a process has one log only.
+    #[test]
+    fn log_child() {
+        let Some(path) = std::env::var_os("LOG_CHILD_FILE") else { return };
+        let log = start(Level::Info, Format::Text, Some(Path::new(&path))).unwrap();
+        assert!(matches!(start(Level::Info, Format::Text, None), Err(LogError::Started)));
+        tracing::info!(number = 1, "first line");
+        log.level().set(Level::Error);
+        tracing::warn!("hidden");
+        log::error!("through the other crate");
+        log.flush(Duration::from_secs(10));
+        assert_eq!(log.dropped(), 0);
+        std::thread::spawn(|| panic!("on purpose")).join().unwrap_err();
+    }
+
+    fn run(path: &Path, stderr: Stdio) -> std::process::Output {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "logging::tests::log_child", "--nocapture"])
+            .env("LOG_CHILD_FILE", path)
+            .stderr(stderr)
+            .output()
+            .unwrap()
+    }
+
+    fn messages(text: &str) -> Vec<&str> {
+        text.lines().filter_map(|line| line.split_once(" level=")).map(|(_, rest)| rest).collect()
+    }
+
+    #[test]
+    fn the_log_goes_to_standard_error_and_to_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        std::fs::write(&path, "emptied at start").unwrap();
+        let output = run(&path, Stdio::piped());
+        assert!(output.status.success(), "{output:?}");
+        let expected = ["info msg=\"first line\" number=1", "error msg=\"through the other crate\""];
+        assert_eq!(messages(&std::fs::read_to_string(&path).unwrap()), expected);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let lines = messages(&stderr);
+        assert_eq!(lines[..2], expected);
+        assert!(lines[2].starts_with("panic msg=\"on purpose\" place=\"agent/src/logging.rs:"), "{stderr}");
+    }
+
+    #[test]
+    fn a_standard_error_that_takes_nothing_does_no_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let (gone, stderr) = io::pipe().unwrap();
+        drop(gone);
+        assert!(run(&path, stderr.into()).status.success());
+        assert_eq!(messages(&std::fs::read_to_string(&path).unwrap()).len(), 2);
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        assert!(run(&path, full.into()).status.success());
+    }
+
+    #[test]
+    fn a_log_file_that_cannot_be_made_is_named() {
+        let error = start(Level::Info, Format::Text, Some(Path::new("/no/such/dir/log"))).unwrap_err();
+        assert!(error.to_string().contains("/no/such/dir/log"));
+    }
+}
