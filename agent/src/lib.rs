@@ -1,6 +1,20 @@
 //! The node agent.
+
+pub mod app;
+pub mod arguments;
+pub mod clock;
 pub mod config;
+pub mod decode;
+pub mod event;
 pub mod export;
+pub mod exporter;
+pub mod fanout;
+pub mod grpc;
+pub mod kernel;
 pub mod listen;
 pub mod logging;
+pub mod pipeline;
+pub mod process;
 pub mod runfiles;
+pub mod stats;
+pub mod tracker;

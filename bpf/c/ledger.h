@@ -8,7 +8,7 @@
 
 #include "maps.h"
 
-static __always_inline struct hook_counters *ledger_of(enum hook hook)
+static __always_inline struct hook_counters *ledger_of(__u32 hook)
 {
 	return bpf_map_lookup_elem(&ledger, &hook);
 }

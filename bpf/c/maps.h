@@ -30,7 +30,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, HOOKS);
-	__type(key, enum hook);
+	__type(key, __u32); /* enum hook */
 	__type(value, struct hook_counters);
 } ledger SEC(".maps");
 

@@ -16,7 +16,7 @@ volatile const struct {
 	struct exit_record exit[0];
 	struct data_record data[0];
 	struct scan_record scan[0];
-	__u8 unused;
+	enum hook hook;
 } record_types = {};
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,242 @@
+//! Puts the agent together, in the order in which its parts must exist: consumers before the hooks that feed them.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, anyhow};
+use rustix::event::{EventfdFlags, eventfd};
+use tetragon_filters::{Redactor, parse_redaction_filters};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use crate::clock::Clock;
+use crate::config::{Config, UserNameSource};
+use crate::event::Origin;
+use crate::exporter::Exporter;
+use crate::fanout::Fanout;
+use crate::grpc::{self, KernelView, VERSION};
+use crate::kernel;
+use crate::kernel::sensor::{BaseSensor, Parts};
+use crate::listen::Listener;
+use crate::logging::LevelHandle;
+use crate::pipeline::Pipeline;
+use crate::process::Describer;
+use crate::process::describe::Settings;
+use crate::process::procfs::ProcFs;
+use crate::runfiles::{InfoFile, PidFile, create_directory, own_pid};
+use crate::stats::Stats;
+use crate::tracker::Tracker;
+
+/// Most time that streams get at shutdown to take what is queued for them.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// Stack of the few threads, bytes: none of them recurses.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// The name of this node, as events carry it.
+pub fn node_name() -> String {
+    ["HUBBLE_NODE_NAME", "NODE_NAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
+}
+
+/// Runs the agent until a signal ends it.
+pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
+    let started = SystemTime::now();
+    let config = Arc::new(config);
+    info!(version = VERSION, kernel = kernel::release(), "starting");
+    info!(config = %serde_json::to_string(&*config)?, "config settings");
+
+    create_directory(&config.run_dir)?;
+    let pid = own_pid(&config.procfs);
+    let pid_file = PidFile::acquire(&config.run_dir.join("tetragon.pid"), pid, &config.procfs)?;
+
+    // What can fail for reasons of the settings comes before anything is changed in the kernel.
+    let rings = config.rings(cpus(), rustix::param::page_size())?;
+    let clock = Arc::new(Clock::new());
+    let origin = Arc::new(Origin { node_name: node_name(), cluster_name: config.cluster_name.clone() });
+    let describer = Describer::new(describer_settings(&config, &origin)?, Arc::clone(&clock), &config.procfs);
+    let queue = if config.event_queue_size == 0 { 10_000 } else { config.event_queue_size };
+    let fanout = Arc::new(Fanout::new(usize::try_from(queue).unwrap_or(usize::MAX)));
+    let exporter = Exporter::open(&config, &fanout, Arc::clone(&clock), Arc::clone(&origin))?;
+    let bind = |address: &Option<_>, option| address.as_ref().map(|a| Listener::bind(a, option)).transpose();
+    let server = bind(&config.server_address, "server-address")?;
+    let health = bind(&config.health_server_address, "health-server-address")?;
+    let mut info = InfoFile::from_config(&config, pid);
+    info.server_address = server.as_ref().map(|server| server.address().to_string()).unwrap_or_default();
+
+    let Parts { sensor, lifecycle, events, ledger, attached, sees_transitions } =
+        BaseSensor::start(config.btf.as_deref(), rings)?;
+    if !sees_transitions && config.enable_process_cred {
+        warn!("binary_properties will not tell of privilege changes: no hook for them on this kernel");
+    }
+
+    let stats = Arc::new(Stats::default());
+    let ledger = Arc::new(ledger);
+    let attached = Arc::new(attached);
+    let alive = Arc::new(AtomicBool::new(true));
+    let context = Arc::new(grpc::Context {
+        fanout: Arc::clone(&fanout),
+        stats: Arc::clone(&stats),
+        kernel: KernelView {
+            ledger: Arc::clone(&ledger),
+            attached: Arc::clone(&attached),
+            rings: [lifecycle.gauge()?, events.gauge()?],
+            features: sensor.features.list.clone(),
+        },
+        config: Arc::clone(&config),
+        log_level,
+        started,
+        pipeline_alive: Arc::clone(&alive),
+    });
+    let capacity = usize::try_from(config.process_cache_size).unwrap_or(usize::MAX);
+    let pipeline = Pipeline {
+        sensor,
+        attached,
+        lifecycle,
+        events,
+        ledger,
+        procfs: ProcFs::new(&config.procfs),
+        tracker: Tracker::new(describer, capacity, config.ancestors_for("base")),
+        clock,
+        origin,
+        fanout,
+        stats,
+    };
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("grpc")
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+        .context("start the server's threads")?;
+    let (stop, stopped) = watch::channel(false);
+    let servers = start_servers(&runtime, server, health, &context, &stopped);
+    info.write(&config.run_dir.join("tetragon-info.json"))?;
+
+    let rotate = Arc::new(AtomicBool::new(false));
+    let exporter = exporter.map(|exporter| exporter.start(Arc::clone(&rotate))).transpose()?;
+    let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    let pipeline = {
+        let (wake, stop) = (Arc::clone(&wake), stop.clone());
+        thread::Builder::new().name("pipeline".to_owned()).stack_size(STACK_BYTES).spawn(move || {
+            pipeline.run(&wake, || info!("Listening for events..."));
+            alive.store(false, Relaxed);
+            let _ = stop.send(true);
+        })?
+    };
+
+    let outcome = runtime.block_on(until_stopped(servers, &rotate, stop.subscribe()));
+    // Right to left: no new records, what was written is reported, consumers finish, servers end.
+    wake_up(&wake);
+    if pipeline.join().is_err() {
+        error!("the pipeline ended with a panic");
+    }
+    let _ = stop.send(true);
+    if exporter.is_some_and(|exporter| exporter.join().is_err()) {
+        error!("the export ended with a panic");
+    }
+    runtime.shutdown_timeout(DRAIN_LIMIT);
+    log_totals(&context);
+    drop(pid_file);
+    outcome
+}
+
+fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn describer_settings(config: &Config, origin: &Origin) -> anyhow::Result<Settings> {
+    let filters =
+        parse_redaction_filters(&config.redaction_filters).map_err(|e| anyhow!("redaction-filters: {e}"))?;
+    Ok(Settings {
+        node_name: origin.node_name.clone(),
+        credentials: config.enable_process_cred,
+        namespaces: config.enable_process_ns,
+        user_names: config.username_metadata == UserNameSource::Unix,
+        redactor: Redactor::new(&filters).context("redaction-filters")?,
+    })
+}
+
+type Servers = Vec<(&'static str, JoinHandle<anyhow::Result<()>>)>;
+
+fn start_servers(
+    runtime: &Runtime,
+    server: Option<Listener>,
+    health: Option<Listener>,
+    context: &Arc<grpc::Context>,
+    stopped: &watch::Receiver<bool>,
+) -> Servers {
+    let mut tasks: Servers = Vec::new();
+    if let Some(listener) = server {
+        let task = grpc::serve(listener, Arc::clone(context), stopped.clone());
+        tasks.push(("gRPC server", runtime.spawn(task)));
+    }
+    if let Some(listener) = health {
+        let interval = Duration::from_secs(context.config.health_server_interval);
+        let task = grpc::serve_health(listener, Arc::clone(context), interval, stopped.clone());
+        tasks.push(("health server", runtime.spawn(task)));
+    }
+    tasks
+}
+
+/// Waits for a signal to end, or for a part that ends by itself, which is an error.
+async fn until_stopped(
+    servers: Servers,
+    rotate: &AtomicBool,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut servers = tokio::task::JoinSet::from_iter(
+        servers.into_iter().map(|(name, task)| async move { (name, task.await) }),
+    );
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => { info!("Received signal interrupt, shutting down..."); return Ok(()) }
+            _ = terminate.recv() => { info!("Received signal terminated, shutting down..."); return Ok(()) }
+            _ = hangup.recv() => rotate.store(true, Relaxed),
+            _ = stopped.wait_for(|stopped| *stopped) => return Err(anyhow!("the event pipeline has ended")),
+            Some(Ok((name, result))) = servers.join_next() => {
+                return match result {
+                    Ok(Err(error)) => Err(error.context(format!("the {name} failed"))),
+                    Ok(Ok(())) => Err(anyhow!("the {name} ended")),
+                    Err(error) => Err(anyhow!("the {name} failed: {error}")),
+                };
+            }
+        }
+    }
+}
+
+fn wake_up(wake: &OwnedFd) {
+    if let Err(error) = rustix::io::write(wake, &1u64.to_ne_bytes()) {
+        error!(%error, "the pipeline cannot be told to stop");
+    }
+}
+
+fn log_totals(context: &grpc::Context) {
+    let records = context.stats.records();
+    let consumed: u64 = records.iter().map(|row| row.consumed).sum();
+    let lost: u64 = context.kernel.ledger.lost_by_cpu().map_or(0, |lost| lost.iter().sum());
+    #[expect(clippy::cast_precision_loss, reason = "a percentage for people")]
+    let share = if consumed + lost == 0 { 0.0 } else { 100.0 * lost as f64 / (consumed + lost) as f64 };
+    info!("BPF events statistics: {consumed} received, {share:.2}% events loss");
+}
+
+/// Prints what the kernel can do, without loading sensors.
+pub fn probe(btf: Option<&Path>) -> anyhow::Result<String> {
+    let (path, raw) = kernel::features::read_btf(btf)?;
+    let view = tetragon_bpf::btf::Btf::parse(&raw)
+        .ok_or_else(|| anyhow!("{} is not BTF of this machine's byte order", path.display()))?;
+    let features = kernel::features::Features::probe(view);
+    Ok(features.list.iter().map(|f| format!("{}: {}\n", f.name, f.enabled)).collect())
+}

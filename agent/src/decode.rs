@@ -1,0 +1,101 @@
+//! Bytes from a ring, read as records. Borrows; copies nothing.
+
+use tetragon_bpf::records::{DataRecord, ExecRecord, ExitRecord, ForkRecord, RecordHeader, kind};
+use thiserror::Error;
+use zerocopy::FromBytes;
+
+use crate::process::describe::ExecStrings;
+
+/// A record with what follows it.
+#[derive(Debug, Clone, Copy)]
+pub enum Record<'a> {
+    /// A successful exec.
+    Exec(&'a ExecRecord, ExecStrings<'a>),
+    /// A new process.
+    Fork(&'a ForkRecord),
+    /// The end of a process.
+    Exit(&'a ExitRecord),
+    /// A piece of an argument list.
+    Data(&'a DataRecord, &'a [u8]),
+}
+
+/// A record that is not what its header says. Cannot happen while agent and object are of one build.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Malformed {
+    /// Too short for its kind.
+    #[error("record of kind {kind} has only {len} bytes")]
+    Short {
+        /// As in the header; 0 if there is none.
+        kind: u32,
+        /// What there is.
+        len: usize,
+    },
+    /// Nobody knows what it is.
+    #[error("record of unknown kind {0}")]
+    Kind(u32),
+}
+
+/// The header alone.
+pub fn header(bytes: &[u8]) -> Option<&RecordHeader> {
+    RecordHeader::ref_from_prefix(bytes).ok().map(|(header, _)| header)
+}
+
+/// Reads one record.
+pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
+    let kind = header(bytes).ok_or(Malformed::Short { kind: 0, len: bytes.len() })?.kind;
+    let short = Malformed::Short { kind, len: bytes.len() };
+    match kind {
+        kind::EXEC => {
+            let (record, rest) = ExecRecord::ref_from_prefix(bytes).map_err(|_| short)?;
+            let strings = exec_strings(record, rest).ok_or(Malformed::Short { kind, len: bytes.len() })?;
+            Ok(Record::Exec(record, strings))
+        }
+        kind::FORK => Ok(Record::Fork(ForkRecord::ref_from_prefix(bytes).map_err(|_| short)?.0)),
+        kind::EXIT => Ok(Record::Exit(ExitRecord::ref_from_prefix(bytes).map_err(|_| short)?.0)),
+        kind::DATA => {
+            let record = DataRecord::ref_from_prefix(bytes).map_err(|_| short)?.0;
+            let piece =
+                record.bytes.get(..record.len as usize).ok_or(Malformed::Short { kind, len: bytes.len() })?;
+            Ok(Record::Data(record, piece))
+        }
+        other => Err(Malformed::Kind(other)),
+    }
+}
+
+fn exec_strings<'a>(record: &ExecRecord, rest: &'a [u8]) -> Option<ExecStrings<'a>> {
+    let (filename, rest) = rest.split_at_checked(record.filename_len as usize)?;
+    let (cgroup_name, rest) = rest.split_at_checked(record.cgroup_name_len as usize)?;
+    let (cwd, rest) = rest.split_at_checked(record.cwd_len as usize)?;
+    let arguments = rest.get(..record.args_inline_len as usize)?;
+    Some(ExecStrings { filename, cgroup_name, cwd, arguments, arguments_cut: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn short_and_unknown_records_are_errors() {
+        assert_eq!(decode(&[0; 3]).unwrap_err(), Malformed::Short { kind: 0, len: 3 });
+        let mut bytes = [0u64; 8];
+        bytes[0] = u64::from(kind::EXEC) << 32;
+        let bytes = zerocopy::IntoBytes::as_bytes(&bytes);
+        assert_eq!(decode(bytes).unwrap_err(), Malformed::Short { kind: kind::EXEC, len: 64 });
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(
+            kind in 0u32..7,
+            words in proptest::collection::vec(any::<u64>(), 0..400),
+        ) {
+            let mut words = words;
+            if let Some(first) = words.first_mut() {
+                *first = u64::from(kind) << 32 | *first & 0xffff_ffff;
+            }
+            let _ = decode(zerocopy::IntoBytes::as_bytes(words.as_slice()));
+        }
+    }
+}

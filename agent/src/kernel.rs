@@ -1,0 +1,113 @@
+//! Everything between the agent and its BPF programs: what this kernel can do, loading and attaching, reading the
+//! rings, counting what the kernel did.
+//!
+//! Knows nothing of events or processes; hands out records as bytes.
+
+pub mod features;
+pub mod ledger;
+pub mod rings;
+pub mod sensor;
+mod sys;
+
+use std::io;
+
+use thiserror::Error;
+
+/// Why the kernel part does not work.
+#[derive(Debug, Error)]
+pub enum KernelError {
+    /// No type information.
+    #[error("cannot read the kernel's type information (BTF) from {path}: {source}; {}", if *.default {
+        "the kernel must be built with CONFIG_DEBUG_INFO_BTF=y, or name a BTF file with --btf"
+    } else {
+        "check the file that --btf names, or leave the option out to use the kernel's own"
+    })]
+    Btf {
+        /// The file.
+        path: String,
+        /// Whether it is the kernel's own file.
+        default: bool,
+        /// What happened.
+        source: io::Error,
+    },
+    /// BTF that makes no sense.
+    #[error("{path} is not BTF of this machine's byte order: {message}")]
+    BtfFormat {
+        /// The file.
+        path: String,
+        /// The parser's words.
+        message: String,
+    },
+    /// Not allowed.
+    #[error(
+        "not permitted to load BPF programs: {action} needs root or the capabilities BPF, PERFMON and SYS_RESOURCE \
+         (kernels before 5.8: SYS_ADMIN); run the agent as root or in a privileged container{}",
+        lockdown_hint()
+    )]
+    Privilege {
+        /// What was tried.
+        action: String,
+    },
+    /// The object as a whole.
+    #[error("cannot load the BPF object on kernel {release}: {source}")]
+    Object {
+        /// `uname -r`.
+        release: String,
+        /// The loader's words.
+        source: Box<aya::EbpfError>,
+    },
+    /// One program.
+    #[error("kernel {release} refused the BPF program {program} ({attach}), which {purpose}: {message}")]
+    Program {
+        /// `uname -r`.
+        release: String,
+        /// Its name in the object.
+        program: &'static str,
+        /// Where it goes.
+        attach: &'static str,
+        /// What is missing without it.
+        purpose: &'static str,
+        /// The loader's words, with the end of the verifier's log.
+        message: String,
+    },
+    /// No hook of a kind works.
+    #[error("kernel {release} has no usable hook for {purpose}: {tried}")]
+    NoHook {
+        /// `uname -r`.
+        release: String,
+        /// What is missing without it.
+        purpose: &'static str,
+        /// What was tried and why it failed.
+        tried: String,
+    },
+    /// A map.
+    #[error("BPF map {map}: {message}")]
+    Map {
+        /// Its name.
+        map: &'static str,
+        /// What happened.
+        message: String,
+    },
+    /// A system call.
+    #[error("{action}: {source}")]
+    System {
+        /// What was tried.
+        action: String,
+        /// What happened.
+        source: io::Error,
+    },
+}
+
+/// `uname -r`.
+pub fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+fn lockdown_hint() -> &'static str {
+    match std::fs::read_to_string("/sys/kernel/security/lockdown") {
+        Ok(text) if text.contains("[confidentiality]") => {
+            "; this kernel is locked down to confidentiality, which forbids BPF programs to read kernel memory"
+        }
+        _ => "",
+    }
+}

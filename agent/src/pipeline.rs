@@ -1,0 +1,449 @@
+//! The one thread on which records become events.
+//!
+//! ```text
+//! lifecycle ring --> decode --> tracker (process table) --> events --> fan-out --> export, streams
+//! events ring ----> arguments ----^          ^
+//! task iterator, /proc -------> scan --------'
+//! ```
+//!
+//! Order: records come in the order in which the kernel reserved their places, so those of one process never change
+//! places, and a parent's exec comes before its child's birth. Events leave in that order; `time` is the kernel's.
+//!
+//! Nothing here waits for a consumer. The thread sleeps when the rings are empty.
+
+use std::collections::HashSet;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tetragon_bpf::records::{ExecRecord, ProcessKey, kind};
+use tracing::{debug, error, info, warn};
+use zerocopy::IntoBytes;
+
+use crate::arguments::Arguments;
+use crate::clock::{Clock, boot_now_ns};
+use crate::decode::{self, Record};
+use crate::event::{Event, Origin, Payload};
+use crate::fanout::Fanout;
+use crate::kernel::KernelError;
+use crate::kernel::ledger::KernelLedger;
+use crate::kernel::rings::Ring;
+use crate::kernel::sensor::{Attached, BaseSensor};
+use crate::process::describe::ExecStrings;
+use crate::process::procfs::ProcFs;
+use crate::process::scan;
+use crate::stats::{Fate, Stats};
+use crate::tracker::{Tracker, Verdict};
+
+/// Events published at once.
+const BATCH: usize = 128;
+/// After a burst, how long further life-cycle records may gather before the next reading: it saves a wake-up an
+/// event, and delays an event by no more than this.
+const GATHER: Duration = Duration::from_millis(2);
+/// How often clocks, losses and the age of table entries are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How long pieces of an argument list may take to become visible once their exec record is.
+const PIECES_LIMIT: Duration = Duration::from_millis(200);
+/// Least time between two scans for lost records.
+const RESCAN_PAUSE: Duration = Duration::from_secs(2);
+
+/// All that the thread works with.
+pub struct Pipeline {
+    /// Keeps the programs attached.
+    pub sensor: BaseSensor,
+    /// The attached programs.
+    pub attached: Arc<Vec<Attached>>,
+    /// Exec, fork and exit records.
+    pub lifecycle: Ring,
+    /// Data records.
+    pub events: Ring,
+    /// The kernel's counters.
+    pub ledger: Arc<KernelLedger>,
+    /// The host's `/proc`.
+    pub procfs: ProcFs,
+    /// Processes.
+    pub tracker: Tracker,
+    /// Kernel time to wall time.
+    pub clock: Arc<Clock>,
+    /// Goes into every event.
+    pub origin: Arc<Origin>,
+    /// Consumers.
+    pub fanout: Arc<Fanout>,
+    /// Figures.
+    pub stats: Arc<Stats>,
+}
+
+/// What the thread keeps while it runs.
+struct State {
+    parts: Pipeline,
+    arguments: Arguments,
+    outgoing: Vec<Arc<Event>>,
+    buffer: Buffer,
+    /// By CPU, losses that the stream has been told of.
+    reported_lost: Vec<u64>,
+    skipped_seen: u64,
+    lost_seen: u64,
+    last_scan: Option<Instant>,
+}
+
+impl Pipeline {
+    /// Reports what runs already, calls `ready`, and then reports what happens until `stop` becomes readable.
+    pub fn run(self, stop: &OwnedFd, ready: impl FnOnce()) {
+        let mut state = State {
+            parts: self,
+            arguments: Arguments::default(),
+            outgoing: Vec::new(),
+            buffer: Buffer::default(),
+            reported_lost: Vec::new(),
+            skipped_seen: 0,
+            lost_seen: 0,
+            last_scan: None,
+        };
+        state.start();
+        ready();
+        state.work(stop);
+        state.finish();
+    }
+}
+
+impl State {
+    fn start(&mut self) {
+        let kernel = self.parts.tracker.kernel();
+        self.push(kernel, 1);
+        if let Err(error) = self.scan("start") {
+            error!(%error, "processes that run already are not known");
+        }
+        self.skipped_seen = self.skipped();
+        self.publish();
+    }
+
+    fn work(&mut self, stop: &OwnedFd) {
+        let mut next_tick = Instant::now() + TICK;
+        loop {
+            let found = self.drain();
+            let now = Instant::now();
+            if now >= next_tick {
+                self.tick();
+                next_tick = now + TICK;
+            }
+            let stopped = if found {
+                wait(&[self.parts.events.as_fd(), stop.as_fd()], GATHER)
+            } else {
+                let limit = next_tick.saturating_duration_since(Instant::now());
+                wait(&[self.parts.lifecycle.as_fd(), self.parts.events.as_fd(), stop.as_fd()], limit)
+            };
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    /// Detaches the programs, then reports what they had still written.
+    fn finish(mut self) {
+        self.parts.sensor.detach();
+        self.drain();
+        self.report_silent_losses();
+        self.publish();
+        self.parts.fanout.close();
+    }
+
+    /// Empties both rings. False if there was nothing.
+    fn drain(&mut self) -> bool {
+        let mut found = self.gather_arguments();
+        let mut buffer = mem::take(&mut self.buffer);
+        while self.parts.lifecycle.next(|record| buffer.copy(record)).is_some() {
+            found = true;
+            self.handle(buffer.bytes());
+            if self.outgoing.len() >= BATCH {
+                self.publish();
+            }
+        }
+        self.buffer = buffer;
+        self.publish();
+        found
+    }
+
+    fn handle(&mut self, bytes: &[u8]) {
+        let mut record_kind = 0;
+        if let Some(header) = decode::header(bytes) {
+            record_kind = header.kind;
+            self.report_losses(header.cpu as usize, header.lost, header.boot_ns);
+        }
+        let fate = match decode::decode(bytes) {
+            Ok(Record::Exec(exec, strings)) => self.exec(exec, strings),
+            Ok(Record::Fork(fork)) => {
+                self.parts.tracker.fork(fork);
+                Fate::Absorbed
+            }
+            Ok(Record::Exit(exit)) => {
+                let verdict = self.parts.tracker.exit(exit);
+                self.settle(verdict, exit.header.boot_ns)
+            }
+            Ok(Record::Data(..)) => Fate::Malformed,
+            Err(error) => {
+                debug!(%error, "record not understood");
+                Fate::Malformed
+            }
+        };
+        self.parts.stats.count(record_kind, fate);
+    }
+
+    fn exec(&mut self, exec: &ExecRecord, inline: ExecStrings<'_>) -> Fate {
+        let verdict = if exec.args_total_len > exec.args_inline_len {
+            let (arguments, arguments_cut) = self.long_arguments(exec);
+            let strings = ExecStrings { arguments: &arguments, arguments_cut, ..inline };
+            self.parts.tracker.exec(exec, strings)
+        } else {
+            self.parts.tracker.exec(exec, inline)
+        };
+        self.settle(verdict, exec.header.boot_ns)
+    }
+
+    /// Arguments that came in pieces, and whether some are missing.
+    fn long_arguments(&mut self, exec: &ExecRecord) -> (Vec<u8>, bool) {
+        let wanted = exec.args_data_len as usize;
+        let deadline = Instant::now() + PIECES_LIMIT;
+        // They were sent before the exec record, but another CPU's unfinished record can still hide them.
+        while self.arguments.len(&exec.task.key) < wanted && Instant::now() < deadline {
+            if !self.gather_arguments() {
+                std::thread::yield_now();
+            }
+        }
+        let arguments = self.arguments.take(&exec.task.key);
+        let cut = arguments.len() < exec.args_total_len as usize;
+        (arguments, cut)
+    }
+
+    fn gather_arguments(&mut self) -> bool {
+        let Self { parts, arguments, .. } = self;
+        let mut found = false;
+        while let Some(fate) = parts.events.next(|bytes| match decode::decode(bytes) {
+            Ok(Record::Data(record, piece)) => {
+                arguments.add(record, piece);
+                Fate::Absorbed
+            }
+            _ => Fate::Malformed,
+        }) {
+            found = true;
+            parts.stats.count(kind::DATA, fate);
+        }
+        found
+    }
+
+    fn settle(&mut self, verdict: Verdict, boot_ns: u64) -> Fate {
+        match verdict {
+            Verdict::Known => Fate::Duplicate,
+            Verdict::Silent => Fate::Absorbed,
+            Verdict::Event(payload) => {
+                self.push(payload, boot_ns);
+                Fate::Emitted
+            }
+            Verdict::Late(earlier, payload) => {
+                self.push(earlier, boot_ns);
+                self.push(payload, boot_ns);
+                Fate::Emitted
+            }
+        }
+    }
+
+    fn push(&mut self, payload: Payload, boot_ns: u64) {
+        let time = self.parts.clock.wall(boot_ns);
+        self.outgoing.push(Arc::new(Event::new(payload, time, Arc::clone(&self.parts.origin))));
+    }
+
+    fn publish(&mut self) {
+        self.parts.fanout.publish(&self.outgoing);
+        self.outgoing.clear();
+    }
+
+    /// Tells the stream of records that this CPU has lost since it last told.
+    fn report_losses(&mut self, cpu: usize, lost: u64, boot_ns: u64) {
+        if self.reported_lost.len() <= cpu {
+            self.reported_lost.resize(cpu + 1, 0);
+        }
+        let new = lost.saturating_sub(self.reported_lost[cpu]);
+        if new > 0 {
+            self.reported_lost[cpu] = lost;
+            self.push(Payload::Gap { lost: new }, boot_ns);
+        }
+    }
+
+    /// Losses after which no record has come from the same CPU.
+    fn report_silent_losses(&mut self) -> u64 {
+        match self.parts.ledger.lost_by_cpu() {
+            Ok(lost) => {
+                for (cpu, count) in lost.iter().enumerate() {
+                    self.report_losses(cpu, *count, boot_now_ns());
+                }
+                lost.iter().sum()
+            }
+            Err(error) => {
+                warn!(%error, "losses cannot be read");
+                self.lost_seen
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        self.parts.clock.refresh();
+        let now = boot_now_ns();
+        self.parts.tracker.expire(now);
+        self.arguments.expire(now);
+        let lost = self.report_silent_losses();
+        let skipped = self.skipped();
+        let paused = self.last_scan.is_some_and(|last| last.elapsed() < RESCAN_PAUSE);
+        if !paused && (lost > self.lost_seen || skipped > self.skipped_seen) {
+            let cause = if skipped > self.skipped_seen { "kernel skipped a program" } else { "records lost" };
+            warn!(lost, skipped, cause, "looking for processes whose records are missing");
+            if let Err(error) = self.scan(cause) {
+                warn!(%error, "the search for them failed");
+            }
+            (self.lost_seen, self.skipped_seen) = (lost, skipped);
+        }
+        self.publish();
+        self.show_table();
+    }
+
+    fn skipped(&self) -> u64 {
+        self.parts.attached.iter().filter_map(Attached::skipped).sum()
+    }
+
+    fn show_table(&self) {
+        let tracker = &self.parts.tracker;
+        self.parts.stats.table(|shown| tracker.show(shown));
+    }
+
+    fn scan(&mut self, cause: &str) -> Result<(), KernelError> {
+        let started = Instant::now();
+        let began = boot_now_ns();
+        let mut waiting: Vec<Buffer> = Vec::new();
+        let Self { parts, arguments, .. } = self;
+        let Pipeline { sensor, procfs, tracker, lifecycle, events, stats, .. } = parts;
+        let mut relieve = || {
+            while lifecycle
+                .next(|record| {
+                    let mut buffer = Buffer::default();
+                    buffer.copy(record);
+                    waiting.push(buffer);
+                })
+                .is_some()
+            {}
+            while events
+                .next(|bytes| {
+                    let piece = decode::decode(bytes);
+                    let fate = if let Ok(Record::Data(record, piece)) = piece {
+                        arguments.add(record, piece);
+                        Fate::Absorbed
+                    } else {
+                        Fate::Malformed
+                    };
+                    stats.count(kind::DATA, fate);
+                })
+                .is_some()
+            {}
+        };
+        let outcome = scan::scan(sensor, procfs, |key| tracker.knows(key), &mut relieve)?;
+        relieve();
+
+        let live = Live::of(&waiting);
+        let count = outcome.found.len() as u64;
+        let mut reported = 0;
+        for found in &outcome.found {
+            if live.begins(&found.task.key) {
+                continue;
+            }
+            let Some(payload) = self.parts.tracker.adopt(found) else { continue };
+            reported += 1;
+            self.push(payload, found.task.key.start_boot_ns);
+        }
+        let ended = self.parts.tracker.bury_missing(&outcome.present, &live.ended, began);
+        self.publish();
+        for buffer in waiting {
+            self.handle(buffer.bytes());
+        }
+        self.publish();
+        self.last_scan = Some(Instant::now());
+        self.show_table();
+        self.parts.stats.scan(|shown| {
+            shown.scans += 1;
+            cause.clone_into(&mut shown.last_cause);
+            shown.processes_found += count;
+            shown.processes_reported += reported;
+        });
+        info!(
+            cause,
+            found = count,
+            reported,
+            ended,
+            took_ms = started.elapsed().as_millis(),
+            "scanned processes"
+        );
+        Ok(())
+    }
+}
+
+/// A record outside its ring, aligned as inside.
+#[derive(Debug, Default)]
+struct Buffer {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl Buffer {
+    fn copy(&mut self, record: &[u8]) {
+        self.words.resize(record.len().div_ceil(8), 0);
+        self.words.as_mut_bytes()[..record.len()].copy_from_slice(record);
+        self.len = record.len();
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.words.as_bytes()[..self.len]
+    }
+}
+
+/// What records that are waiting will tell.
+#[derive(Debug, Default)]
+struct Live {
+    begun: HashSet<ProcessKey>,
+    ended: HashSet<(u32, u64)>,
+}
+
+impl Live {
+    fn of(waiting: &[Buffer]) -> Self {
+        let mut live = Self::default();
+        for buffer in waiting {
+            match decode::decode(buffer.bytes()) {
+                Ok(Record::Exec(exec, _)) => {
+                    live.begun.insert(exec.task.key);
+                }
+                Ok(Record::Fork(fork)) => {
+                    live.begun.insert(fork.key);
+                }
+                Ok(Record::Exit(exit)) => {
+                    live.ended.insert((exit.key.tgid, exit.key.start_boot_ns));
+                }
+                _ => {}
+            }
+        }
+        live
+    }
+
+    fn begins(&self, key: &ProcessKey) -> bool {
+        self.begun.contains(key)
+    }
+}
+
+/// Sleeps until one of the descriptors is readable, at most for `limit`. True if the last one is: it says stop.
+fn wait(descriptors: &[BorrowedFd<'_>], limit: Duration) -> bool {
+    let mut polled: Vec<PollFd<'_>> =
+        descriptors.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+    let limit = Timespec {
+        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(limit.subsec_nanos()),
+    };
+    // An interrupted wait is a short wait.
+    poll(&mut polled, Some(&limit)).is_ok()
+        && polled.last().is_some_and(|stop| stop.revents().contains(PollFlags::IN))
+}

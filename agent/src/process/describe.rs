@@ -1,0 +1,328 @@
+//! Turns what the kernel tells of a process into [`ProcessInfo`], under the settings that say how much to show.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use tetragon_api::tetragon::{Process, UserRecord};
+use tetragon_bpf::records::{
+    ExecRecord, ForkRecord, Namespaces, ProcessKey, TaskInfo, exec_flags, task_flags,
+};
+use tetragon_filters::Redactor;
+
+use super::flags::{self, bit};
+use super::info::ProcessInfo;
+use super::procfs::ProcFacts;
+use super::{container, credentials, text};
+use crate::clock::Clock;
+
+/// How processes are shown.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// Goes into every exec id.
+    pub node_name: String,
+    /// Add credentials, capabilities and binary properties.
+    pub credentials: bool,
+    /// Add namespaces.
+    pub namespaces: bool,
+    /// Add names of users in the host's namespaces.
+    pub user_names: bool,
+    /// Hides parts of arguments.
+    pub redactor: Redactor,
+}
+
+/// The strings that travel with an exec record.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ExecStrings<'a> {
+    /// As given to the kernel.
+    pub filename: &'a [u8],
+    /// Name of the leaf cgroup.
+    pub cgroup_name: &'a [u8],
+    /// Components of the working directory, leaf first.
+    pub cwd: &'a [u8],
+    /// Arguments, each ended by NUL.
+    pub arguments: &'a [u8],
+    /// Some of the arguments are missing.
+    pub arguments_cut: bool,
+}
+
+/// Makes [`ProcessInfo`].
+#[derive(Debug)]
+pub struct Describer {
+    settings: Settings,
+    clock: Arc<Clock>,
+    host: Namespaces,
+    users: HashMap<u32, String>,
+}
+
+/// `base64(node:nanoseconds:pid)`.
+pub fn exec_id(node: &str, boot_ns: u64, pid: u32) -> String {
+    STANDARD.encode(format!("{node}:{boot_ns}:{pid}"))
+}
+
+impl Describer {
+    /// `procfs` is the host's `/proc`.
+    pub fn new(settings: Settings, clock: Arc<Clock>, procfs: &Path) -> Self {
+        let users = if settings.user_names { read_users(Path::new("/etc/passwd")) } else { HashMap::new() };
+        Self { settings, clock, host: host_namespaces(procfs), users }
+    }
+
+    /// The stand-in for the kernel itself: pid 0, parent of the first processes.
+    pub fn kernel(&self) -> ProcessInfo {
+        let key = ProcessKey { start_boot_ns: 0, tgid: 0, exec_id: 0 };
+        let wire = Process {
+            exec_id: exec_id(&self.settings.node_name, 1, 0),
+            pid: Some(0),
+            tid: Some(0),
+            uid: Some(0),
+            binary: "<kernel>".to_owned(),
+            flags: flags::words(bit::PROC_FS),
+            start_time: Some(self.clock.wall(1)),
+            auid: Some(u32::MAX),
+            ..Process::default()
+        };
+        ProcessInfo::new(key, wire, None, true)
+    }
+
+    /// A process that has just started a new program.
+    pub fn exec(
+        &self,
+        record: &ExecRecord,
+        strings: ExecStrings<'_>,
+        parent: Option<&ProcessInfo>,
+        cloned: bool,
+    ) -> ProcessInfo {
+        let task = &record.task;
+        let failed = |flag| record.flags & flag != 0;
+        let mut shown = bit::EXECVE | cgroup_flags(task);
+        for (kernel, flag) in [
+            (exec_flags::FILENAME_UNREADABLE, bit::ERROR_FILENAME),
+            (exec_flags::ARGS_UNREADABLE, bit::ERROR_ARGS),
+            (exec_flags::CWD_UNREADABLE, bit::ERROR_CWD),
+            (exec_flags::CWD_INCOMPLETE, bit::ERROR_PATH_RESOLUTION_CWD),
+            (exec_flags::CGROUP_NAME_UNREADABLE, bit::ERROR_CGROUP_NAME),
+        ] {
+            if failed(kernel) {
+                shown |= flag;
+            }
+        }
+        if failed(exec_flags::ARGS_TRUNCATED) || strings.arguments_cut {
+            shown |= bit::TRUNC_ARGS;
+        }
+        if cloned {
+            shown |= bit::CLONE;
+        }
+
+        let mut cwd = String::new();
+        if !failed(exec_flags::CWD_UNREADABLE) {
+            cwd = text::to_text(&text::join_leaf_first(strings.cwd));
+            if failed(exec_flags::CWD_INCOMPLETE) {
+                // Only the end of it is known.
+                cwd.remove(0);
+            }
+            if cwd == "/" {
+                shown |= bit::ROOT_CWD;
+            }
+        }
+        let binary = text::absolute(&cwd, &text::to_text(strings.filename));
+        if failed(exec_flags::CWD_UNLINKED) {
+            cwd.push_str(" (deleted)");
+        }
+
+        let mut wire = self.common(task, record.header.boot_ns, parent);
+        let argv = text::split_arguments(strings.arguments);
+        (wire.arguments, wire.argv) = self.arguments(&binary, &argv);
+        wire.cwd = cwd;
+        wire.binary = binary;
+        wire.flags = flags::words(shown);
+        wire.docker =
+            container::id_of_cgroup_name(&text::to_text(strings.cgroup_name)).unwrap_or_default().to_owned();
+        let properties = if self.settings.credentials {
+            credentials::binary_properties(task, record.transitions)
+        } else {
+            None
+        };
+        ProcessInfo::new(task.key, wire, properties, false)
+    }
+
+    /// A new process that still runs its creator's program.
+    pub fn fork(
+        &self,
+        record: &ForkRecord,
+        creator: &ProcessInfo,
+        parent: Option<&ProcessInfo>,
+    ) -> ProcessInfo {
+        let kernel_thread = record.flags & task_flags::KTHREAD != 0;
+        let start = record.key.start_boot_ns;
+        let mut wire = Process {
+            exec_id: exec_id(&self.settings.node_name, start, record.key.tgid),
+            pid: Some(record.key.tgid),
+            tid: Some(record.key.tgid),
+            start_time: Some(self.clock.wall(start)),
+            flags: flags::words(bit::CLONE),
+            parent_exec_id: self.parent_id(parent, &record.parent),
+            ..creator.wire.clone()
+        };
+        if kernel_thread {
+            wire.binary = kernel_thread_name(&record.comm);
+            wire.arguments.clear();
+            wire.argv.clear();
+        }
+        ProcessInfo::new(record.key, wire, None, kernel_thread)
+    }
+
+    /// A process that was there before us.
+    pub fn scanned(&self, task: &TaskInfo, facts: &ProcFacts, parent: Option<&ProcessInfo>) -> ProcessInfo {
+        let kernel_thread = task.flags & task_flags::KTHREAD != 0;
+        let mut wire = self.common(task, task.key.start_boot_ns, parent);
+        if kernel_thread {
+            wire.binary = kernel_thread_name(&task.comm);
+            wire.flags = flags::words(bit::PROC_FS);
+            return ProcessInfo::new(task.key, wire, None, true);
+        }
+        let mut shown = bit::PROC_FS | bit::AUID | cgroup_flags(task);
+        match &facts.cwd {
+            Some(cwd) => wire.cwd = text::to_text(cwd),
+            None => shown |= bit::ERROR_CWD,
+        }
+        if wire.cwd == "/" {
+            shown |= bit::ROOT_CWD;
+        }
+        wire.binary = match &facts.exe {
+            Some(exe) => text::to_text(exe),
+            None => {
+                shown |= bit::ERROR_FILENAME;
+                text::to_text(text::until_nul(&task.comm))
+            }
+        };
+        match &facts.arguments {
+            Some(raw) => {
+                (wire.arguments, wire.argv) = self.arguments(&wire.binary, &text::split_arguments(raw));
+            }
+            None => shown |= bit::ERROR_ARGS,
+        }
+        wire.docker = facts
+            .cgroup
+            .as_deref()
+            .and_then(|cgroup| container::id_of_proc_cgroup(cgroup))
+            .unwrap_or_default()
+            .to_owned();
+        wire.flags = flags::words(shown);
+        ProcessInfo::new(task.key, wire, None, false)
+    }
+
+    /// A process of which only the end was seen, because its beginning was lost.
+    pub fn unknown(
+        &self,
+        key: ProcessKey,
+        parent: Option<&ProcessInfo>,
+        parent_key: &ProcessKey,
+    ) -> ProcessInfo {
+        let wire = Process {
+            exec_id: exec_id(&self.settings.node_name, key.start_boot_ns, key.tgid),
+            pid: Some(key.tgid),
+            tid: Some(key.tgid),
+            start_time: Some(self.clock.wall(key.start_boot_ns)),
+            flags: flags::words(bit::UNKNOWN),
+            parent_exec_id: self.parent_id(parent, parent_key),
+            ..Process::default()
+        };
+        ProcessInfo::new(key, wire, None, false)
+    }
+
+    fn common(&self, task: &TaskInfo, began_boot_ns: u64, parent: Option<&ProcessInfo>) -> Process {
+        let Settings { node_name, credentials, namespaces, user_names, .. } = &self.settings;
+        let in_host = task.ns.mnt == self.host.mnt && task.ns.user == self.host.user;
+        let user = if *user_names && in_host { self.users.get(&task.cred.euid) } else { None };
+        Process {
+            exec_id: exec_id(node_name, began_boot_ns, task.key.tgid),
+            pid: Some(task.key.tgid),
+            tid: Some(task.key.tgid),
+            uid: Some(task.cred.euid),
+            auid: Some(task.auid),
+            start_time: Some(self.clock.wall(began_boot_ns)),
+            parent_exec_id: self.parent_id(parent, &task.parent),
+            cap: credentials.then(|| credentials::capabilities(&task.cred)),
+            process_credentials: credentials.then(|| credentials::process_credentials(&task.cred)),
+            ns: namespaces.then(|| credentials::namespaces(&task.ns, &self.host)),
+            user: user.map(|name| UserRecord { name: name.clone() }),
+            ..Process::default()
+        }
+    }
+
+    /// A parent that is not in the table still has an id: the one it would have been given by a scan.
+    fn parent_id(&self, parent: Option<&ProcessInfo>, key: &ProcessKey) -> String {
+        parent.map_or_else(
+            || exec_id(&self.settings.node_name, key.start_boot_ns, key.tgid),
+            |parent| parent.wire.exec_id.clone(),
+        )
+    }
+
+    /// The line of arguments, and the list itself if the line could be read in another way.
+    fn arguments(&self, binary: &str, argv: &[&[u8]]) -> (String, Vec<Bytes>) {
+        let line = text::render_arguments(argv);
+        match self.settings.redactor.apply(binary, &line) {
+            std::borrow::Cow::Borrowed(_) => {
+                let exact = if text::is_ambiguous(argv) { argv } else { &[] };
+                (line, exact.iter().map(|a| Bytes::copy_from_slice(a)).collect())
+            }
+            // The list would show what was hidden.
+            std::borrow::Cow::Owned(redacted) => (redacted, Vec::new()),
+        }
+    }
+}
+
+fn cgroup_flags(task: &TaskInfo) -> u32 {
+    if task.flags & task_flags::NO_CGROUP != 0 {
+        bit::ERROR_CGROUPS
+    } else if task.flags & task_flags::NO_CGROUP_ID != 0 {
+        bit::ERROR_CGROUP_ID
+    } else {
+        0
+    }
+}
+
+fn kernel_thread_name(comm: &[u8; 16]) -> String {
+    format!("[{}]", text::to_text(text::until_nul(comm)))
+}
+
+/// Of pid 1; zeros where it cannot be read, which then is nobody's.
+fn host_namespaces(procfs: &Path) -> Namespaces {
+    let inum = |name: &str| -> u32 {
+        fs::read_link(procfs.join("1/ns").join(name))
+            .ok()
+            .and_then(|link| link.to_str()?.split_once('[')?.1.strip_suffix(']')?.parse().ok())
+            .unwrap_or(0)
+    };
+    Namespaces {
+        uts: inum("uts"),
+        ipc: inum("ipc"),
+        mnt: inum("mnt"),
+        pid: inum("pid"),
+        pid_for_children: inum("pid_for_children"),
+        net: inum("net"),
+        time: inum("time"),
+        time_for_children: inum("time_for_children"),
+        cgroup: inum("cgroup"),
+        user: inum("user"),
+    }
+}
+
+fn read_users(passwd: &Path) -> HashMap<u32, String> {
+    fs::read_to_string(passwd)
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            Some((fields.nth(1)?.parse().ok()?, name.to_owned()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

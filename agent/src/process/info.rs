@@ -1,0 +1,50 @@
+//! What is known of one process image, and its encoded forms.
+
+use std::sync::OnceLock;
+
+use prost::Message;
+use tetragon_api::json;
+use tetragon_api::tetragon::{BinaryProperties, Process};
+use tetragon_bpf::records::ProcessKey;
+
+/// One process image. Never changes once made; a new exec makes a new one.
+#[derive(Debug)]
+pub struct ProcessInfo {
+    /// Identity in the kernel.
+    pub key: ProcessKey,
+    /// As events carry it.
+    pub wire: Process,
+    /// Only the exec event itself carries these.
+    pub binary_properties: Option<BinaryProperties>,
+    /// A kernel thread; these have no events of their own.
+    pub kernel_thread: bool,
+    json: OnceLock<Box<str>>,
+    proto: OnceLock<Box<[u8]>>,
+}
+
+impl ProcessInfo {
+    /// Takes over what was collected.
+    pub fn new(
+        key: ProcessKey,
+        wire: Process,
+        binary_properties: Option<BinaryProperties>,
+        kernel_thread: bool,
+    ) -> Self {
+        Self { key, wire, binary_properties, kernel_thread, json: OnceLock::new(), proto: OnceLock::new() }
+    }
+
+    /// The JSON text of [`Self::wire`], made on first use.
+    pub fn json(&self) -> &str {
+        self.json.get_or_init(|| json::to_string(&self.wire).into_boxed_str())
+    }
+
+    /// The wire format of [`Self::wire`], made on first use.
+    pub fn proto(&self) -> &[u8] {
+        self.proto.get_or_init(|| self.wire.encode_to_vec().into_boxed_slice())
+    }
+
+    /// The process as the exec event shows it.
+    pub fn wire_in_exec(&self) -> Process {
+        Process { binary_properties: self.binary_properties.clone(), ..self.wire.clone() }
+    }
+}

@@ -1,0 +1,196 @@
+//! All processes that live, and for a short while those that have ended.
+//!
+//! A process is found by (pid, start time), its image by the exec id on top; both come from the kernel with every
+//! record, so a reused pid is another process and a replaced image another image. Entries hold their parent's
+//! description, not a count: nothing can leak, and a parent stays known to its children after it has gone.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tetragon_bpf::records::ProcessKey;
+
+use super::info::ProcessInfo;
+
+/// How long an ended process is still found: late records of other CPUs, a second exit record of the same process.
+const KEEP_EXITED_NS: u64 = 5_000_000_000;
+
+/// A process, whatever it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct ProcessId {
+    start_boot_ns: u64,
+    tgid: u32,
+}
+
+impl From<&ProcessKey> for ProcessId {
+    fn from(key: &ProcessKey) -> Self {
+        Self { start_boot_ns: key.start_boot_ns, tgid: key.tgid }
+    }
+}
+
+/// Where a process is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Born, still running its creator's program.
+    Cloned,
+    /// Running a program of its own; its exec event is out.
+    Running,
+    /// Found by a scan on its way out; its exec event goes out only if its exit does.
+    Dying,
+    /// Ended.
+    Exited,
+}
+
+/// One process.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its present image.
+    pub info: Arc<ProcessInfo>,
+    /// Its parent, as events show it.
+    pub parent: Option<Arc<ProcessInfo>>,
+    /// Where it is in its life.
+    pub stage: Stage,
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Table {
+    entries: HashMap<ProcessId, Entry>,
+    /// In the order of their end.
+    exited: VecDeque<(u64, ProcessId)>,
+    capacity: usize,
+    evicted: u64,
+    kernel: Arc<ProcessInfo>,
+}
+
+impl Table {
+    /// Holds at most `capacity` processes; `kernel` stands for pid 0.
+    pub fn new(capacity: usize, kernel: ProcessInfo) -> Self {
+        Self {
+            entries: HashMap::new(),
+            exited: VecDeque::new(),
+            capacity,
+            evicted: 0,
+            kernel: Arc::new(kernel),
+        }
+    }
+
+    /// The stand-in for pid 0.
+    pub fn kernel(&self) -> &Arc<ProcessInfo> {
+        &self.kernel
+    }
+
+    /// The process of this key, whatever image it runs now.
+    pub fn get(&self, key: &ProcessKey) -> Option<&Entry> {
+        self.entries.get(&key.into())
+    }
+
+    /// The very image of this key. An older or newer image of the same process is not an answer.
+    pub fn image(&self, key: &ProcessKey) -> Option<Arc<ProcessInfo>> {
+        if key.tgid == 0 {
+            return Some(Arc::clone(&self.kernel));
+        }
+        let entry = self.get(key)?;
+        (entry.info.key.exec_id == key.exec_id).then(|| Arc::clone(&entry.info))
+    }
+
+    /// The parent to show for a process whose parent has this key. The parent may have started another program
+    /// between the two records; it is the same process all the same.
+    pub fn parent(&self, key: &ProcessKey) -> Option<Arc<ProcessInfo>> {
+        self.image(key).or_else(|| self.get(key).map(|entry| Arc::clone(&entry.info)))
+    }
+
+    /// Grandparents upwards, at most `limit`.
+    pub fn ancestors(&self, parent: &ProcessInfo, limit: usize) -> Vec<Arc<ProcessInfo>> {
+        let mut found: Vec<Arc<ProcessInfo>> = Vec::new();
+        let mut key = parent.key;
+        while found.len() < limit {
+            let Some(next) = self.get(&key).and_then(|entry| entry.parent.as_ref()) else { break };
+            let next_key = next.key;
+            found.push(Arc::clone(next));
+            // An image whose predecessor in the same process is its parent would lead to itself.
+            if (next_key.tgid, next_key.start_boot_ns) == (key.tgid, key.start_boot_ns) || next_key.tgid == 0
+            {
+                break;
+            }
+            key = next_key;
+        }
+        found
+    }
+
+    /// Puts a process in, or its new image in place of the old one.
+    pub fn insert(&mut self, entry: Entry) {
+        if self.entries.len() >= self.capacity {
+            self.make_room();
+        }
+        let id = ProcessId::from(&entry.info.key);
+        self.entries.insert(id, entry);
+    }
+
+    /// Marks the process as ended.
+    pub fn exit(&mut self, key: &ProcessKey, boot_ns: u64) {
+        let id = ProcessId::from(key);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.stage = Stage::Exited;
+            self.exited.push_back((boot_ns, id));
+        }
+    }
+
+    /// Takes out what ended long enough ago.
+    pub fn expire(&mut self, now_boot_ns: u64) {
+        while let Some((ended, id)) = self.exited.front().copied() {
+            if ended.saturating_add(KEEP_EXITED_NS) > now_boot_ns {
+                break;
+            }
+            self.exited.pop_front();
+            self.entries.remove(&id);
+        }
+        if self.exited.is_empty() && self.entries.len() * 4 < self.entries.capacity() {
+            self.entries.shrink_to(self.entries.len() * 2);
+        }
+    }
+
+    /// Keys of all processes that have not ended and were there before this moment.
+    pub fn living_since_before(&self, boot_ns: u64) -> Vec<ProcessKey> {
+        let alive = self.entries.values().filter(|entry| entry.stage != Stage::Exited);
+        alive.map(|entry| entry.info.key).filter(|key| key.start_boot_ns < boot_ns).collect()
+    }
+
+    /// Processes in the table, ended ones among them.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether the table is empty.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Ended processes still in the table.
+    pub fn exited(&self) -> usize {
+        self.exited.len()
+    }
+
+    /// How many were taken out for lack of room.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Most it holds.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    fn make_room(&mut self) {
+        let victim = match self.exited.pop_front() {
+            Some((_, id)) => Some(id),
+            None => self.entries.keys().next().copied(),
+        };
+        if let Some(id) = victim {
+            self.entries.remove(&id);
+            self.evicted += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

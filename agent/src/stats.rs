@@ -1,0 +1,112 @@
+//! The user-space side of the loss ledger, and other figures that the pipeline keeps for the status.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tetragon_api::tetragon::{ProcessTableStatus, RecordLedger, ScanStatus};
+use tetragon_bpf::records::kind;
+
+/// Where the records of one kind went: `consumed = emitted + absorbed + duplicate + malformed`.
+#[derive(Debug, Default)]
+pub struct RecordCounters {
+    emitted: AtomicU64,
+    absorbed: AtomicU64,
+    duplicate: AtomicU64,
+    malformed: AtomicU64,
+}
+
+/// What became of one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// An event.
+    Emitted,
+    /// Needed inside only.
+    Absorbed,
+    /// The same thing was known already.
+    Duplicate,
+    /// Not readable.
+    Malformed,
+}
+
+/// Kinds in the order of the status.
+const KINDS: [(u32, &str); 4] =
+    [(kind::EXEC, "exec"), (kind::FORK, "fork"), (kind::EXIT, "exit"), (kind::DATA, "data")];
+
+/// All of it.
+#[derive(Debug, Default)]
+pub struct Stats {
+    records: [RecordCounters; KINDS.len()],
+    unreadable: AtomicU64,
+    table: Mutex<ProcessTableStatus>,
+    scan: Mutex<ScanStatus>,
+}
+
+impl Stats {
+    /// Counts one record.
+    pub fn count(&self, record_kind: u32, fate: Fate) {
+        let Some(index) = KINDS.iter().position(|(kind, _)| *kind == record_kind) else {
+            self.unreadable.fetch_add(1, Relaxed);
+            return;
+        };
+        let counters = &self.records[index];
+        let counter = match fate {
+            Fate::Emitted => &counters.emitted,
+            Fate::Absorbed => &counters.absorbed,
+            Fate::Duplicate => &counters.duplicate,
+            Fate::Malformed => &counters.malformed,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// Records of one kind (of [`kind`]) that were read.
+    pub fn consumed(&self, record_kind: u32) -> u64 {
+        let rows = self.records();
+        KINDS.iter().position(|(kind, _)| *kind == record_kind).map_or(0, |index| rows[index].consumed)
+    }
+
+    /// A row a kind; one more for records of no known kind, if there were any.
+    pub fn records(&self) -> Vec<RecordLedger> {
+        let mut rows: Vec<RecordLedger> = KINDS
+            .iter()
+            .zip(&self.records)
+            .map(|((_, name), counters)| {
+                let [emitted, absorbed, duplicate, malformed] =
+                    [&counters.emitted, &counters.absorbed, &counters.duplicate, &counters.malformed]
+                        .map(|counter| counter.load(Relaxed));
+                RecordLedger {
+                    kind: (*name).to_owned(),
+                    consumed: emitted + absorbed + duplicate + malformed,
+                    emitted,
+                    absorbed,
+                    duplicate,
+                    malformed,
+                }
+            })
+            .collect();
+        let unreadable = self.unreadable.load(Relaxed);
+        if unreadable > 0 {
+            rows.push(RecordLedger {
+                kind: "unknown".to_owned(),
+                consumed: unreadable,
+                malformed: unreadable,
+                ..RecordLedger::default()
+            });
+        }
+        rows
+    }
+
+    /// Changes what is shown of the process table.
+    pub fn table(&self, change: impl FnOnce(&mut ProcessTableStatus)) -> ProcessTableStatus {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut table);
+        *table
+    }
+
+    /// Changes what is shown of scans.
+    pub fn scan(&self, change: impl FnOnce(&mut ScanStatus)) -> ScanStatus {
+        let mut scan = self.scan.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut scan);
+        scan.clone()
+    }
+}

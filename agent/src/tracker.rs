@@ -1,0 +1,217 @@
+//! What each record means, given the processes that are known: the rules of the process table.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tetragon_api::tetragon::ProcessTableStatus;
+use tetragon_bpf::records::{ExecRecord, ExitRecord, ForkRecord, ProcessKey, task_flags};
+
+use crate::event::{Kin, Payload, signal_name};
+use crate::process::describe::ExecStrings;
+use crate::process::scan::Found;
+use crate::process::table::{Entry, Stage};
+use crate::process::{Describer, ProcessInfo, Table};
+
+/// Most ancestors that an event shows.
+const ANCESTORS_MAX: usize = 64;
+
+/// What follows from a record.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Nothing: it was known.
+    Known,
+    /// Nothing to be seen outside.
+    Silent,
+    /// An event.
+    Event(Payload),
+    /// An event that had been held back, and the event itself.
+    Late(Payload, Payload),
+}
+
+/// Follows processes.
+#[derive(Debug)]
+pub struct Tracker {
+    describer: Describer,
+    table: Table,
+    with_ancestors: bool,
+    unknown: u64,
+    exit_missed: u64,
+}
+
+impl Tracker {
+    /// Knows no process but the kernel. `capacity` bounds the table.
+    pub fn new(describer: Describer, capacity: usize, with_ancestors: bool) -> Self {
+        let table = Table::new(capacity, describer.kernel());
+        Self { describer, table, with_ancestors, unknown: 0, exit_missed: 0 }
+    }
+
+    /// The event that shows the kernel itself, parent of the first processes.
+    pub fn kernel(&self) -> Payload {
+        let process = Arc::clone(self.table.kernel());
+        Payload::Exec(Kin { process, parent: None, ancestors: Vec::new() })
+    }
+
+    /// A process has started a program.
+    pub fn exec(&mut self, record: &ExecRecord, strings: ExecStrings<'_>) -> Verdict {
+        let key = record.task.key;
+        let before = self.table.get(&key).cloned();
+        let mut cloned = false;
+        let parent = match &before {
+            Some(entry) if entry.info.key.exec_id >= key.exec_id && entry.stage != Stage::Cloned => {
+                return Verdict::Known;
+            }
+            // It replaces its own image: that one is the parent.
+            Some(entry) if entry.stage == Stage::Running => Some(Arc::clone(&entry.info)),
+            Some(_) => {
+                cloned = true;
+                self.table.parent(&record.task.parent)
+            }
+            None => self.table.parent(&record.task.parent),
+        };
+        if parent.is_none() {
+            self.unknown += 1;
+        }
+        let info = self.describer.exec(record, strings, parent.as_deref(), cloned);
+        Verdict::Event(Payload::Exec(self.enter(info, parent, Stage::Running)))
+    }
+
+    /// A process was born; it runs its creator's program.
+    pub fn fork(&mut self, record: &ForkRecord) {
+        if self.table.get(&record.key).is_some() {
+            return;
+        }
+        let parent = self.table.parent(&record.parent);
+        let creator = self.table.image(&record.creator).or_else(|| parent.clone()).unwrap_or_else(|| {
+            self.unknown += 1;
+            Arc::new(self.describer.unknown(record.creator, None, &ProcessKey::default()))
+        });
+        let info = self.describer.fork(record, &creator, parent.as_deref());
+        self.table.insert(Entry { info: Arc::new(info), parent, stage: Stage::Cloned });
+    }
+
+    /// A process has ended.
+    pub fn exit(&mut self, record: &ExitRecord) -> Verdict {
+        let key = record.key;
+        let before = self.table.get(&key).cloned();
+        let mut held_back = None;
+        let (process, parent) = match before {
+            Some(Entry { stage: Stage::Exited, .. }) => return Verdict::Known,
+            Some(entry) if entry.info.kernel_thread || record.flags & task_flags::KTHREAD != 0 => {
+                self.table.exit(&entry.info.key, record.header.boot_ns);
+                return Verdict::Silent;
+            }
+            Some(entry) if entry.info.key.exec_id == key.exec_id => {
+                if entry.stage == Stage::Dying {
+                    held_back = Some(Payload::Exec(self.kin(&entry.info, entry.parent.clone())));
+                }
+                (entry.info, entry.parent)
+            }
+            // Its last exec was lost: what is known is of an older image, which then is its parent.
+            Some(entry) => self.stranger(key, Some(entry.info), &record.parent),
+            None if record.flags & task_flags::KTHREAD != 0 => return Verdict::Silent,
+            None => {
+                let parent = self.table.parent(&record.parent);
+                self.stranger(key, parent, &record.parent)
+            }
+        };
+        let payload = Payload::Exit {
+            kin: self.kin(&process, parent),
+            signal: signal_name(record.code & 0x7f),
+            status: record.code >> 8 & 0xff,
+        };
+        self.table.exit(&key, record.header.boot_ns);
+        match held_back {
+            Some(exec) => Verdict::Late(exec, payload),
+            None => Verdict::Event(payload),
+        }
+    }
+
+    /// Whether this very image is known.
+    pub fn knows(&self, key: &ProcessKey) -> bool {
+        self.table.get(key).is_some_and(|entry| entry.info.key.exec_id >= key.exec_id)
+    }
+
+    /// Takes in a process that a scan has found. Kernel threads and the dying have no event.
+    pub fn adopt(&mut self, found: &Found) -> Option<Payload> {
+        let task = &found.task;
+        let before = self.table.get(&task.key).cloned();
+        let parent = match &before {
+            Some(entry) if entry.info.key.exec_id >= task.key.exec_id => return None,
+            Some(entry) if entry.stage == Stage::Running => Some(Arc::clone(&entry.info)),
+            _ => self.table.parent(&task.parent),
+        };
+        let info = self.describer.scanned(task, &found.facts, parent.as_deref());
+        let silent = info.kernel_thread || found.is_dying();
+        let stage = if found.is_dying() { Stage::Dying } else { Stage::Running };
+        let kin = self.enter(info, parent, stage);
+        (!silent).then_some(Payload::Exec(kin))
+    }
+
+    /// Removes processes that were there before a scan began and that it did not find, unless a record that is still
+    /// to be read tells of their end. How many there were.
+    pub fn bury_missing(
+        &mut self,
+        present: &HashSet<(u32, u64)>,
+        ended: &HashSet<(u32, u64)>,
+        began_boot_ns: u64,
+    ) -> u64 {
+        let mut count = 0;
+        for key in self.table.living_since_before(began_boot_ns) {
+            let id = (key.tgid, key.start_boot_ns);
+            if !present.contains(&id) && !ended.contains(&id) {
+                self.table.exit(&key, began_boot_ns);
+                count += 1;
+            }
+        }
+        self.exit_missed += count;
+        count
+    }
+
+    /// Forgets what ended long ago.
+    pub fn expire(&mut self, now_boot_ns: u64) {
+        self.table.expire(now_boot_ns);
+    }
+
+    /// The table in figures.
+    pub fn show(&self, status: &mut ProcessTableStatus) {
+        *status = ProcessTableStatus {
+            entries: self.table.len() as u64,
+            capacity: self.table.capacity() as u64,
+            exited: self.table.exited() as u64,
+            evicted: self.table.evicted(),
+            unknown_process: self.unknown,
+            exit_missed: self.exit_missed,
+        };
+    }
+
+    fn stranger(
+        &mut self,
+        key: ProcessKey,
+        parent: Option<Arc<ProcessInfo>>,
+        parent_key: &ProcessKey,
+    ) -> (Arc<ProcessInfo>, Option<Arc<ProcessInfo>>) {
+        self.unknown += 1;
+        let info = Arc::new(self.describer.unknown(key, parent.as_deref(), parent_key));
+        let entry = Entry { info: Arc::clone(&info), parent: parent.clone(), stage: Stage::Running };
+        self.table.insert(entry);
+        (info, parent)
+    }
+
+    fn enter(&mut self, info: ProcessInfo, parent: Option<Arc<ProcessInfo>>, stage: Stage) -> Kin {
+        let info = Arc::new(info);
+        let kin = self.kin(&info, parent.clone());
+        self.table.insert(Entry { info, parent, stage });
+        kin
+    }
+
+    fn kin(&self, process: &Arc<ProcessInfo>, parent: Option<Arc<ProcessInfo>>) -> Kin {
+        let ancestors = match &parent {
+            Some(parent) if self.with_ancestors => self.table.ancestors(parent, ANCESTORS_MAX),
+            _ => Vec::new(),
+        };
+        Kin { process: Arc::clone(process), parent, ancestors }
+    }
+}
+
+#[cfg(test)]
+mod tests;
