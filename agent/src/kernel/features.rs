@@ -62,7 +62,10 @@ impl Features {
         let preempt_detail = match &preempt {
             Ok(true) => "programs on BTF tracepoints are never skipped".to_owned(),
             Ok(false) => "classic tracepoints are used for exec and exit, which are never skipped".to_owned(),
-            Err(error) => format!("not found out ({error}); classic tracepoints are used for exec and exit"),
+            Err(error) => format!(
+                "not found out ({error}; kernels without CONFIG_KALLSYMS_ALL hide the counter); classic tracepoints \
+                 are used for exec and exit"
+            ),
         };
         let kprobe = Path::new("/sys/bus/event_source/devices/kprobe/type").exists();
         let mut list = Vec::new();

@@ -13,6 +13,9 @@ use super::info::ProcessInfo;
 
 /// How long an ended process is still found: late records of other CPUs, a second exit record of the same process.
 const KEEP_EXITED_NS: u64 = 5_000_000_000;
+/// Most ended processes that are kept: what may still refer to them is in the ring already, and in a storm of short
+/// processes they would otherwise be most of the memory.
+const KEEP_EXITED: usize = 1024;
 
 /// A process, whatever it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -132,6 +135,11 @@ impl Table {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.stage = Stage::Exited;
             self.exited.push_back((boot_ns, id));
+        }
+        if self.exited.len() > KEEP_EXITED
+            && let Some((_, oldest)) = self.exited.pop_front()
+        {
+            self.entries.remove(&oldest);
         }
     }
 
