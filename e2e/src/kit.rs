@@ -5,10 +5,12 @@ mod env;
 pub mod events;
 pub mod expect;
 pub mod ledger;
+pub mod lives;
 pub mod mounts;
 pub mod process;
 pub mod rpc;
 pub mod truth;
+mod watch;
 
 pub use agent::{Agent, Launch};
 pub use env::Env;
@@ -17,3 +19,4 @@ pub use expect::{Expect, exec, exit};
 pub use ledger::Ledger;
 pub use process::{Ended, Reported};
 pub use truth::{Fact, Truth};
+pub use watch::Watch;

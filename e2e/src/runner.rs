@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
@@ -32,7 +33,12 @@ pub(crate) fn run_isolated(test: &PlannedTest, place: Place) -> Report {
 }
 
 fn spawn_supervisor(test: &PlannedTest, place: Place) -> Result<Report> {
-    let dir = tempfile::Builder::new().prefix("tetragon-e2e-").tempdir().context("make a test directory")?;
+    // Tests also run processes of other users.
+    let dir = tempfile::Builder::new()
+        .prefix("tetragon-e2e-")
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .context("make a test directory")?;
     let status = Command::new("/proc/self/exe")
         .arg0(std::env::args_os().next().unwrap_or_default())
         .args([SUPERVISE, &test.name, &place.to_string()])

@@ -19,8 +19,8 @@ use std::{fs, io, ptr, thread};
 
 type Line<'a> = &'a [CString];
 
-/// Exit status when the actor itself fails, told apart from those that tests ask for.
-const BROKEN: i32 = 99;
+/// How the actor ends when it cannot do what it was told: all exit statuses belong to the tests.
+const BROKEN: c_int = libc::SIGUSR2;
 
 fn main() {
     let line: Vec<CString> =
@@ -32,6 +32,7 @@ fn main() {
 fn perform(line: Line<'_>) -> ! {
     let Some((verb, rest)) = line.split_first() else { exit(0) };
     match verb.to_bytes() {
+        b"" => perform(rest),
         b"exit" => exit(number(rest)),
         b"signal" => die_by(number(rest)),
         b"core" => dump_core(rest),
@@ -44,6 +45,10 @@ fn perform(line: Line<'_>) -> ! {
         b"nest" => nest(rest),
         b"storm" => storm(rest),
         b"exec" => exec(rest),
+        b"run" => run(rest),
+        b"script" => perform(word(rest, "script").1),
+        b"unlink-exec" => unlink_exec(rest),
+        b"drop-capabilities" => drop_capabilities(rest),
         b"execveat" => execveat(rest),
         b"execveat-fd" => execveat_fd(rest),
         b"memfd" => memfd_exec(rest),
@@ -55,7 +60,6 @@ fn perform(line: Line<'_>) -> ! {
         b"chdir" => chdir(rest),
         b"deep-chdir" => deep_chdir(rest),
         b"rmdir-cwd" => remove_cwd(rest),
-        b"unlink" => unlink(rest),
         b"failed-exec" => failed_exec(rest),
         other => broken(&format!("unknown verb {:?}", String::from_utf8_lossy(other))),
     }
@@ -63,7 +67,10 @@ fn perform(line: Line<'_>) -> ! {
 
 fn broken(what: &str) -> ! {
     eprintln!("actor: {what}: {}", io::Error::last_os_error());
-    exit(BROKEN)
+    // SAFETY: takes plain numbers.
+    unsafe { libc::kill(libc::getpid(), BROKEN) };
+    // Process 1 of a namespace survives it.
+    exit(127)
 }
 
 fn word<'a>(line: Line<'a>, what: &str) -> (&'a CStr, Line<'a>) {
@@ -140,13 +147,14 @@ fn wait_for_file(line: Line<'_>) -> ! {
     perform(rest)
 }
 
-/// `report FILE ...`: appends "pid ppid start-ticks" of this process.
+/// `report FILE ...`: appends "pid ppid start-ticks inner-pid" of this process, the first three as /proc shows them.
 fn report(line: Line<'_>) -> ! {
     let (file, rest) = text(line, "file");
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_else(|_| broken("read own stat"));
     // The name in parentheses may hold anything; what follows is plain.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let entry = format!("{} {} {}\n", std::process::id(), fields[1], fields[19]);
+    let pid = stat.split(' ').next().unwrap_or_default();
+    let entry = format!("{pid} {} {} {}\n", fields[1], fields[19], std::process::id());
     // One write, so that the lines of several processes do not mix.
     fs::OpenOptions::new()
         .create(true)
@@ -206,6 +214,12 @@ fn exec(line: Line<'_>) -> ! {
     exec_at(libc::AT_FDCWD, path, arguments, 0)
 }
 
+/// `run PATH [ARGUMENT...]`: an exec whose argv[0] is the path.
+fn run(line: Line<'_>) -> ! {
+    let (path, _) = word(line, "path");
+    exec_at(libc::AT_FDCWD, path, line, 0)
+}
+
 fn exec_at(directory: c_int, path: &CStr, arguments: Line<'_>, flags: c_int) -> ! {
     let argv = pointers(arguments);
     // SAFETY: `argv` and the environment end with a null pointer and outlive the call.
@@ -238,6 +252,14 @@ fn execveat(line: Line<'_>) -> ! {
 fn execveat_fd(line: Line<'_>) -> ! {
     let (path, arguments) = word(line, "path");
     exec_at(open(path, libc::O_PATH), c"", arguments, libc::AT_EMPTY_PATH)
+}
+
+/// `unlink-exec PATH ARGV0 [ARGUMENT...]`: a file that has no name any more.
+fn unlink_exec(line: Line<'_>) -> ! {
+    let (path, arguments) = text(line, "path");
+    let descriptor = open(&line[0], libc::O_PATH);
+    fs::remove_file(path).unwrap_or_else(|_| broken("unlink"));
+    exec_at(descriptor, c"", arguments, libc::AT_EMPTY_PATH)
 }
 
 /// `memfd NAME ARGV0 [ARGUMENT...]`: executes a copy of this program that has no file.
@@ -287,7 +309,7 @@ fn vfork_exec(line: Line<'_>) -> ExitStatus {
         let (path, argv) = unsafe { &*line.cast::<(&CStr, Vec<*const c_char>)>() };
         // SAFETY: `argv` ends with a null pointer.
         unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), environment()) };
-        BROKEN
+        127
     }
     let (path, arguments) = word(line, "path");
     let mut line = (path, pointers(arguments));
@@ -379,6 +401,15 @@ fn become_user(line: Line<'_>) -> ! {
     perform(rest)
 }
 
+/// `drop-capabilities ...`: from the next exec on, root without any.
+fn drop_capabilities(line: Line<'_>) -> ! {
+    for capability in 0..64 {
+        // SAFETY: takes plain numbers. Numbers that this kernel does not know are refused without effect.
+        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+    }
+    perform(line)
+}
+
 /// `chdir DIRECTORY ...`
 fn chdir(line: Line<'_>) -> ! {
     let (directory, rest) = word(line, "directory");
@@ -406,13 +437,6 @@ fn deep_chdir(line: Line<'_>) -> ! {
 fn remove_cwd(line: Line<'_>) -> ! {
     std::env::current_dir().and_then(fs::remove_dir).unwrap_or_else(|_| broken("rmdir"));
     perform(line)
-}
-
-/// `unlink FILE ...`
-fn unlink(line: Line<'_>) -> ! {
-    let (file, rest) = text(line, "file");
-    fs::remove_file(file).unwrap_or_else(|_| broken("unlink"));
-    perform(rest)
 }
 
 /// `failed-exec PATH ...`: tries an exec that must fail, then goes on.

@@ -1,7 +1,7 @@
 //! Runs programs, and knows about them what the kernel knows, without the agent's help.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,8 +12,8 @@ use rustix::process::{Pid, WaitId, WaitIdOptions};
 
 use super::Env;
 
-/// Exit status with which the actor says that it could not do what it was told.
-const BROKEN: i32 = 99;
+/// How the actor says that it could not do what it was told.
+const BROKEN: i32 = libc::SIGUSR2;
 
 /// A process that has ended.
 #[derive(Debug, Clone)]
@@ -47,12 +47,14 @@ impl Ended {
 /// A process as it described itself with the actor's verb `report`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reported {
-    /// Its process id in its own pid namespace.
+    /// Its process id.
     pub pid: u32,
     /// Its parent at that moment.
     pub parent: u32,
     /// When it began, in clock ticks (1/100 s) since the boot.
     pub start_ticks: u64,
+    /// Its process id in its own pid namespace.
+    pub inner_pid: u32,
 }
 
 impl Env {
@@ -107,7 +109,8 @@ impl Env {
 fn parse_report(line: &str) -> Result<Reported> {
     let mut fields = line.split(' ');
     let mut next = || fields.next().context("too short");
-    Ok(Reported { pid: next()?.parse()?, parent: next()?.parse()?, start_ticks: next()?.parse()? })
+    let (pid, parent) = (next()?.parse()?, next()?.parse()?);
+    Ok(Reported { pid, parent, start_ticks: next()?.parse()?, inner_pid: next()?.parse()? })
 }
 
 /// Runs a command and waits for its end.
@@ -127,7 +130,7 @@ pub fn wait(mut child: Child) -> Result<Ended> {
     .context("wait for a process")?;
     let start_ticks = start_ticks(pid)?;
     let status = child.wait()?;
-    ensure!(status.code() != Some(BROKEN), "the actor could not do what it was told; see the log");
+    ensure!(status.signal() != Some(BROKEN), "the actor could not do what it was told; see the log");
     Ok(Ended { pid, start_ticks, status })
 }
 
@@ -142,14 +145,4 @@ pub fn start_ticks(pid: u32) -> Result<u64> {
 pub fn signal(pid: u32, signal: rustix::process::Signal) -> Result<()> {
     let pid = Pid::from_raw(pid.try_into()?).context("no such process id")?;
     rustix::process::kill_process(pid, signal).context("signal a process")
-}
-
-/// Writes a script with this first line and runs nothing yet.
-pub fn script(path: &Path, interpreter: &str) -> Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::PermissionsExt;
-    let mut file = File::create(path)?;
-    writeln!(file, "#!{interpreter}")?;
-    file.set_permissions(fs::Permissions::from_mode(0o755))?;
-    Ok(())
 }

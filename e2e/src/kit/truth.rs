@@ -43,6 +43,8 @@ impl Truth {
         let instance = Path::new("/sys/kernel/tracing/instances").join(format!("e2e-{}", std::process::id()));
         fs::create_dir(&instance).with_context(|| format!("make trace instance {}", instance.display()))?;
         let truth = Self { instance };
+        // The default clock is not comparable between processors.
+        truth.set("trace_clock", "mono")?;
         truth.set("buffer_size_kb", &kilobytes.to_string())?;
         for event in EVENTS {
             truth.set(&format!("events/sched/{event}/enable"), "1")?;

@@ -1,9 +1,21 @@
 //! The end-to-end tests.
 
+mod bad_input;
+mod cases;
 mod harness;
+mod losses;
+mod storm;
+mod streams;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    tetragon_e2e::main(&[harness::suite()])
+    tetragon_e2e::main(&[
+        harness::suite(),
+        cases::suite(),
+        storm::suite(),
+        losses::suite(),
+        streams::suite(),
+        bad_input::suite(),
+    ])
 }

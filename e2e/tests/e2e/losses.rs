@@ -1,0 +1,163 @@
+//! Losses forced in every place: the ledger still adds up, and the consumer sees where the gaps are.
+
+use std::os::unix::process::CommandExt;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Resource, Rlimit, Signal, setrlimit};
+use tetragon_api::tetragon::get_events_response::Event as Payload;
+use tetragon_e2e::kit::{Env, Event, EventExt, Launch, Ledger, Watch, events, exec, exit, process, rpc};
+use tetragon_e2e::place::EVERYWHERE;
+use tetragon_e2e::{Suite, test};
+
+use crate::storm::Storm;
+
+pub(crate) fn suite() -> Suite {
+    Suite::new(
+        "losses",
+        EVERYWHERE,
+        [
+            test!(a_stopped_reader_of_a_small_ring).within(Duration::from_secs(60)),
+            test!(a_stopped_reader_of_a_large_ring).within(Duration::from_secs(60)),
+            test!(a_full_queue).within(Duration::from_secs(60)),
+            test!(five_megabytes_of_arguments).within(Duration::from_secs(60)),
+            test!(five_megabytes_of_arguments_in_a_small_ring).within(Duration::from_secs(60)),
+        ],
+    )
+}
+
+/// How many events the stream says are missing, all its gaps together.
+fn told_lost(events: &[Event]) -> u64 {
+    let gaps = events.iter().filter_map(|event| match &event.event {
+        Some(Payload::RateLimitInfo(gap)) => Some(gap.number_of_dropped_process_events),
+        _ => None,
+    });
+    gaps.sum()
+}
+
+/// Execs and exits that the kernel could not hand over.
+fn unplaced(ledger: &Ledger) -> Result<u64> {
+    Ok(ledger.hook("exec")?.reserve_failed + ledger.hook("exit")?.reserve_failed)
+}
+
+fn a_stopped_reader_of_a_small_ring(env: &Env) -> Result<()> {
+    let storm = Storm::new(env, 400)?;
+    let launch = Launch::new(env)?.arg("--rb-size-total=8K");
+    let watch = Watch::launch(env, &launch)?;
+    watch.agent.signal(Signal::STOP)?;
+    let outcome = storm.run(env);
+    watch.agent.signal(Signal::CONT)?;
+    outcome?;
+    // It sees again what comes next.
+    watch.catch_up()?;
+    let ledger = watch.agent.settled_ledger()?;
+    ensure!(unplaced(&ledger)? > 0, "nothing was lost: {:#?}", ledger.0.hooks);
+    let told = env.eventually("the gap in the stream", Duration::from_secs(5), || {
+        Ok(Some(told_lost(&watch.events.all())).filter(|told| *told > 0))
+    })?;
+    let lost = unplaced(&watch.agent.settled_ledger()?)?;
+    ensure!(told == lost, "the stream tells of {told} lost events, the ledger of {lost}");
+    drop(watch.events);
+    watch.agent.stop()?;
+    Ok(())
+}
+
+fn a_stopped_reader_of_a_large_ring(env: &Env) -> Result<()> {
+    let storm = Storm::new(env, 100)?;
+    let watch = Watch::start(env)?;
+    watch.agent.signal(Signal::STOP)?;
+    let outcome = storm.run(env);
+    watch.agent.signal(Signal::CONT)?;
+    outcome?;
+    watch.catch_up()?;
+    for (what, expected) in [("execs", exec()), ("exits", exit())] {
+        let told = watch.events.matching(&expected.binary(storm.program())).len();
+        ensure!(told == storm.processes(), "{told} {what} of {}", storm.processes());
+    }
+    watch.finish().map(drop)
+}
+
+fn a_full_queue(env: &Env) -> Result<()> {
+    let storm = Storm::new(env, 400)?;
+    let launch = Launch::new(env)?.arg("--event-queue-size=1");
+    let watch = Watch::launch(env, &launch)?;
+    let socket = watch.agent.socket();
+    let ledger = rpc::block_on(async {
+        let silent = events::open(socket).await?;
+        storm.run(env)?;
+        let ledger = env.eventually("drops of the silent stream", Duration::from_secs(5), || {
+            let ledger = watch.agent.ledger()?;
+            let dropped = ledger.sinks("grpc").iter().any(|sink| sink.dropped > 0);
+            Ok(dropped.then_some(ledger))
+        });
+        drop(silent);
+        ledger
+    })?;
+    ledger.check()?;
+    let ledger = watch.agent.settled_ledger()?;
+    ensure!(ledger.lost() == 0, "a full queue reached the kernel: {:#?}", ledger.0.hooks);
+    drop(watch.events);
+    watch.agent.stop()?;
+    Ok(())
+}
+
+/// Executes the actor with 5 MB of arguments, and returns its exec event.
+fn executed_with_5_mb(env: &Env, watch: &Watch<'_>, arguments: &[String]) -> Result<Event> {
+    let mut command = env.actor(["exit", "0"])?;
+    command.args(arguments).env_clear();
+    #[expect(unsafe_code, reason = "code between fork and exec must not allocate; this is one system call")]
+    // SAFETY: setting a limit is a bare system call.
+    unsafe {
+        // Arguments may take a quarter of the stack.
+        command.pre_exec(|| {
+            let limit = Rlimit { current: Some(64 << 20), maximum: None };
+            setrlimit(Resource::Stack, limit).map_err(Into::into)
+        });
+    }
+    let ended = process::run(&mut command)?.expect_code(0)?;
+    let executed = watch.events.expect_within(Duration::from_secs(20), &exec().pid(ended.pid))?;
+    watch.events.expect(&exit().pid(ended.pid))?;
+    Ok(executed)
+}
+
+fn five_megabytes() -> Vec<String> {
+    (10..60).map(|number: u32| number.to_string().repeat(50_000)).collect()
+}
+
+fn five_megabytes_of_arguments(env: &Env) -> Result<()> {
+    let watch = Watch::start(env)?;
+    let arguments = five_megabytes();
+    let executed = executed_with_5_mb(env, &watch, &arguments)?;
+    let told = executed.process().context("process")?;
+    let expected = format!("exit 0 {}", arguments.join(" "));
+    ensure!(told.arguments.len() == expected.len(), "{} of {} bytes", told.arguments.len(), expected.len());
+    ensure!(told.arguments == expected, "the arguments were changed");
+    ensure!(!told.flags.contains("Args"), "flags are {:?}", told.flags);
+    watch.finish().map(drop)
+}
+
+fn five_megabytes_of_arguments_in_a_small_ring(env: &Env) -> Result<()> {
+    let launch = Launch::new(env)?.arg("--rb-size-total=64K");
+    let watch = Watch::launch(env, &launch)?;
+    let arguments = five_megabytes();
+    watch.agent.signal(Signal::STOP)?;
+    let agent = watch.agent.pid();
+    let resume = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(3));
+        process::signal(agent, Signal::CONT)
+    });
+    let executed = executed_with_5_mb(env, &watch, &arguments)?;
+    resume.join().map_err(|_| anyhow::anyhow!("the resuming thread panicked"))??;
+    let told = executed.process().context("process")?;
+    ensure!(told.flags.split(' ').any(|flag| flag == "truncArgs"), "cut without a flag: {:?}", told.flags);
+    ensure!(told.arguments.len() < 5_000_000, "nothing was cut");
+    let expected = format!("exit 0 {}", arguments.join(" "));
+    ensure!(expected.starts_with(&told.arguments), "what is left is not the beginning");
+    watch.catch_up()?;
+    let ledger = watch.agent.settled_ledger()?;
+    // Life-cycle records have a ring of their own.
+    ensure!(unplaced(&ledger)? == 0, "the arguments crowded out an exec or exit: {:#?}", ledger.0.hooks);
+    drop(watch.events);
+    watch.agent.stop()?;
+    Ok(())
+}
