@@ -25,6 +25,10 @@ pub(super) fn text(agent: &GetStatusResponse) -> String {
             let _ = writeln!(text, "  {loss}");
         }
     }
+    let unknown = agent.process_table.as_ref().map_or(0, |table| table.unknown_process);
+    if unknown > 0 {
+        let _ = writeln!(text, "Incomplete: {unknown} events whose process was not in the table");
+    }
     for table in [hooks(agent), rings(agent), records(agent), sinks(agent)] {
         text.push('\n');
         text.push_str(&table.render());
@@ -33,8 +37,8 @@ pub(super) fn text(agent: &GetStatusResponse) -> String {
     if let Some(it) = &agent.process_table {
         let _ = writeln!(
             text,
-            "Process table: {} of {} entries, {} of them ended; {} evicted, {} processes unknown, {} exits missed",
-            it.entries, it.capacity, it.exited, it.evicted, it.unknown_process, it.exit_missed
+            "Process table: {} of {} entries, {} of them ended; {} evicted, {} exits missed",
+            it.entries, it.capacity, it.exited, it.evicted, it.exit_missed
         );
     }
     if let Some(it) = &agent.scan {
@@ -71,7 +75,6 @@ fn losses(agent: &GetStatusResponse) -> Vec<String> {
     }
     if let Some(table) = &agent.process_table {
         add(table.exit_missed, "exits: found by a re-scan only".to_owned());
-        add(table.unknown_process, "events: their process was not in the table".to_owned());
     }
     for sink in &agent.sinks {
         add(sink.dropped, format!("events for {}: queue full or rate limit (--event-queue-size)", sink.name));
@@ -222,11 +225,15 @@ mod tests {
         agent.hooks[0].reserve_failed = 4;
         agent.hooks[0].skipped = Some(2);
         agent.sinks[0].dropped = 7;
+        agent.process_table =
+            Some(ProcessTableStatus { unknown_process: 5, exit_missed: 6, ..Default::default() });
         let text = text(&agent);
         for loss in [
             "4 records of hook exec: ring",
             "2 times the kernel did not run hook exec",
             "7 events for grpc:1",
+            "6 exits",
+            "Incomplete: 5 events",
         ] {
             assert!(text.contains(loss), "{loss} in {text}");
         }
