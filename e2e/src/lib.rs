@@ -12,6 +12,7 @@
 //! process 1 of a virtual machine it runs the plan that the host packed beside it, and between the two it supervises
 //! one process per test, so that a crash or a hang costs one test and nothing is left running.
 
+pub mod bench;
 pub mod guest;
 pub mod host;
 pub mod kit;

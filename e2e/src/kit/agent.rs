@@ -54,6 +54,13 @@ impl<'env> Launch<'env> {
         Ok(Self { env, program: env.binary("tetragon")?, arguments, prefix: Vec::new(), dir })
     }
 
+    /// Starts this program instead of the agent under test.
+    #[must_use]
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program = path.into();
+        self
+    }
+
     /// Adds an argument; the last one given wins.
     #[must_use]
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
