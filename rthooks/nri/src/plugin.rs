@@ -171,7 +171,7 @@ pub trait Plugin: Send + Sync + 'static {
         async {}
     }
 
-    /// The runtime has accepted the registration. `runtime` is for calls to it, outside of the callbacks.
+    /// Registered, configured and synchronized: events follow. `runtime` is for calls to it, outside of the callbacks.
     fn connected(&self, runtime: Runtime) {
         let _ = runtime;
     }

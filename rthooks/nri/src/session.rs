@@ -87,7 +87,6 @@ async fn introduce<P: Plugin>(
         return Error::Register(error);
     }
     options.counters.registrations.add();
-    plugin.connected(Runtime { client });
     if !reached(&mut phases, Phase::Configured, wait).await {
         return Error::NotConfigured(wait);
     }
@@ -96,6 +95,7 @@ async fn introduce<P: Plugin>(
         return Error::NotSynchronized(wait);
     }
     synchronized();
+    plugin.connected(Runtime { client });
     std::future::pending().await
 }
 

@@ -45,7 +45,7 @@ impl Running {
                 let asked = async {
                     // Only a message asks; the test's end does not.
                     if asked.await.is_err() {
-                        std::future::pending().await;
+                        std::future::pending::<()>().await;
                     }
                 };
                 run(ours, &options, plugin, asked).await

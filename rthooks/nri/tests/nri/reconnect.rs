@@ -30,7 +30,7 @@ fn start(path: &Path) -> Serving {
     let task = tokio::spawn(async move {
         let asked = async {
             if asked.await.is_err() {
-                pending().await;
+                pending::<()>().await;
             }
         };
         serve(path, &options(), served, asked).await;
@@ -104,11 +104,19 @@ async fn a_runtime_that_throws_the_plugin_out_after_a_while_is_joined_again_at_o
     let serving = start(&path);
     let mut peer = accept(&listener).await;
     peer.introduce().await;
-    sleep(Duration::from_millis(1100)).await;
-    drop(peer);
-    let before = Instant::now();
-    accept(&listener).await.introduce().await;
-    assert!(before.elapsed() < Duration::from_millis(150), "no back-off: {:?}", before.elapsed());
+    let mut fastest = Duration::MAX;
+    for _ in 0..3 {
+        sleep(Duration::from_millis(1100)).await;
+        let before = Instant::now();
+        drop(peer);
+        peer = accept(&listener).await;
+        fastest = fastest.min(before.elapsed());
+        peer.introduce().await;
+        if fastest < Duration::from_millis(100) {
+            break;
+        }
+    }
+    assert!(fastest < Duration::from_millis(100), "no back-off: {fastest:?}");
     serving.ends_when_asked().await;
 }
 
@@ -121,19 +129,20 @@ async fn a_runtime_that_refuses_the_plugin_is_asked_less_and_less_often() {
     let mut gaps = Vec::new();
     let mut last = None;
     for _ in 0..4 {
-        drop(accept(&listener).await);
+        let peer = accept(&listener).await;
         let now = Instant::now();
+        drop(peer);
         gaps.extend(last.replace(now).map(|last| now - last));
     }
     // A busy machine makes gaps longer, never shorter.
-    let least = [200, 400, 800].map(|millis| Duration::from_millis(millis - 10));
+    let least = [200, 400, 800].map(Duration::from_millis);
     assert!(gaps.iter().zip(least).all(|(gap, least)| *gap >= least), "{gaps:?}");
     // While it is left alone for 1.6 s, the runtime is replaced.
     std::fs::remove_file(&path).expect("removed");
     let listener = UnixListener::bind(&path).expect("bound");
     let before = Instant::now();
     accept(&listener).await.introduce().await;
-    assert!(before.elapsed() < Duration::from_millis(500), "{:?}", before.elapsed());
+    assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
     serving.ends_when_asked().await;
 }
 

@@ -82,8 +82,8 @@ async fn a_conversation_is_byte_for_byte_that_of_the_protocol() {
         running.plugin.log(),
         [
             "configure r 0",
-            "connected",
             "synchronize p/n",
+            "connected",
             "start p/n",
             "disconnected: runtime closed the connection"
         ]
