@@ -43,6 +43,21 @@ pub(crate) fn main(suites: &[Suite]) -> ExitCode {
     // A trial only waits for its result, so all may wait at once; what really runs at a time is the schedule's.
     arguments.test_threads = Some(trials.len().max(1));
     let conclusion = libtest_mimic::run(&arguments, trials);
+    if arguments.list {
+        return conclusion.exit_code();
+    }
     results.print_figures();
+    if let Err(error) = write_results(&results) {
+        eprintln!("{error:#}");
+    }
     conclusion.exit_code()
+}
+
+/// Where the last run's results are kept, one JSON object a line, the slowest test first.
+const RESULTS: &str = "e2e-results.jsonl";
+
+fn write_results(results: &Results) -> anyhow::Result<()> {
+    let cache = binaries::cache();
+    std::fs::create_dir_all(&cache)?;
+    results.write(&cache.join(RESULTS))
 }

@@ -14,7 +14,7 @@ mod watch;
 
 pub use agent::{Agent, Launch};
 pub use env::Env;
-pub use events::{Event, EventExt, Events, Life};
+pub use events::{Event, EventExt, Events, Life, Silent};
 pub use expect::{Expect, exec, exit};
 pub use ledger::Ledger;
 pub use process::{Ended, Reported};

@@ -76,6 +76,8 @@ fn try_supervise(arguments: &[String]) -> Result<()> {
         .arg0("tetragon-e2e-test")
         .args([RUN, name, place])
         .arg(dir)
+        // Errors say where they come from by their context; panics keep theirs.
+        .env("RUST_LIB_BACKTRACE", "0")
         .stdin(std::process::Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

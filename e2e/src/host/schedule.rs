@@ -1,8 +1,14 @@
 //! Runs the batches, a bounded number at a time, and hands each waiting trial its result.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+
+use anyhow::Context;
+use serde::Serialize;
 
 use super::vm::{self, Vm};
 use crate::place::Place;
@@ -45,6 +51,30 @@ impl Results {
             Some(reason) if report.log.is_empty() => Err(reason.clone()),
             Some(reason) => Err(format!("{reason}\n\n---- printed ----\n{}", report.log)),
         }
+    }
+
+    /// Writes all results to a file, slowest first, for whoever wants more than the summary.
+    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            place: String,
+            test: &'a str,
+            #[serde(flatten)]
+            report: &'a Report,
+        }
+        let reports = self.lock();
+        let mut lines: Vec<Line<'_>> = reports
+            .iter()
+            .map(|((place, test), report)| Line { place: place.to_string(), test, report })
+            .collect();
+        lines.sort_by_key(|line| std::cmp::Reverse(line.report.millis));
+        let mut file =
+            BufWriter::new(File::create(path).with_context(|| format!("write {}", path.display()))?);
+        for line in lines {
+            serde_json::to_writer(&mut file, &line)?;
+            file.write_all(b"\n")?;
+        }
+        file.flush().context("write the results")
     }
 
     /// Prints what tests measured, one line each.

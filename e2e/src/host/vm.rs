@@ -122,9 +122,10 @@ impl Vm {
         command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-no-reboot", "-nodefaults"]);
         command.args(["-display", "none", "-m"]).arg(self.memory_mb.to_string());
         command.arg("-kernel").arg(&self.image).arg("-initrd").arg(self.write_initramfs()?);
+        let level = if matches!(console, Console::Terminal) { 3 } else { 5 };
         let preempt = if self.preempt_full { " preempt=full" } else { "" };
         command.arg("-append").arg(format!(
-            "console=ttyS0 loglevel=5 panic=-1 mitigations=off lsm=landlock,lockdown,yama,integrity,bpf{preempt}"
+            "console=ttyS0 loglevel={level} panic=-1 mitigations=off lsm=landlock,lockdown,yama,integrity,bpf{preempt}"
         ));
         match console {
             Console::Logged => {

@@ -242,8 +242,24 @@ impl Life {
     }
 }
 
+/// A subscriber that never reads.
+pub struct Silent {
+    _stream: Streaming<Event>,
+    /// Not driven any more, so that not even the connection is read.
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Silent {
+    /// Subscribes to the agent behind `socket`; returns once the agent has accepted.
+    pub fn subscribe(socket: &Path) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let stream = runtime.block_on(open(socket.to_owned()))?;
+        Ok(Self { _stream: stream, _runtime: runtime })
+    }
+}
+
 /// Opens a stream of all events.
-pub async fn open(socket: std::path::PathBuf) -> Result<Streaming<Event>> {
+async fn open(socket: std::path::PathBuf) -> Result<Streaming<Event>> {
     let mut client =
         FineGuidanceSensorsClient::new(rpc::connect(socket).await?).max_decoding_message_size(64 << 20);
     Ok(client.get_events(GetEventsRequest::default()).await.context("GetEvents")?.into_inner())

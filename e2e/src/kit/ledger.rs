@@ -39,23 +39,25 @@ impl Ledger {
         same("all rings: consumed", ring_consumed, &records)
     }
 
-    /// As [`check`](Self::check), and nothing is in a ring or a queue any more.
-    pub fn check_settled(&self) -> Result<()> {
+    /// As [`check`](Self::check), and nothing is on its way any more. Where others are `busy` as well, what the rings
+    /// visibly hold and what is queued is let pass.
+    pub fn check_settled(&self, busy: bool) -> Result<()> {
         self.check()?;
         for ring in &self.0.rings {
-            ensure!(ring.in_ring == 0, "ring {} still holds {}", ring.name, ring.in_ring);
+            let visible = busy && ring.used_bytes > 0;
+            ensure!(ring.in_ring == 0 || visible, "ring {} still holds {}", ring.name, ring.in_ring);
         }
-        for sink in self.0.sinks.iter().filter(|sink| sink.active) {
+        for sink in self.0.sinks.iter().filter(|sink| sink.active && !busy) {
             ensure!(sink.queued == 0, "sink {} still queues {}", sink.name, sink.queued);
         }
         Ok(())
     }
 
-    /// Fails if anything was lost between the kernel and the sinks.
+    /// Fails if anything was lost between the kernel and the sinks that still listen.
     pub fn check_lossless(&self) -> Result<()> {
         let lost = self.lost();
         ensure!(lost == 0, "{lost} records were lost: {:#?}", self.0);
-        for sink in &self.0.sinks {
+        for sink in self.0.sinks.iter().filter(|sink| sink.active) {
             ensure!(sink.dropped == 0 && sink.failed == 0, "sink {} lost events: {sink:#?}", sink.name);
         }
         Ok(())
@@ -140,8 +142,21 @@ mod tests {
 
     #[test]
     fn a_sound_ledger_passes() {
-        ledger().check_settled().unwrap();
+        ledger().check_settled(false).unwrap();
         ledger().check_lossless().unwrap();
+    }
+
+    #[test]
+    fn records_that_stay_in_a_ring_are_named() {
+        let mut ledger = ledger();
+        ledger.0.hooks[0].entered = 6;
+        ledger.0.hooks[0].submitted = 5;
+        ledger.0.rings[0].submitted = 5;
+        ledger.0.rings[0].in_ring = 1;
+        ledger.check_settled(true).unwrap_err();
+        ledger.0.rings[0].used_bytes = 64;
+        ledger.check_settled(true).unwrap();
+        ledger.check_settled(false).unwrap_err();
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tetragon_e2e::kit::lives::{Told, true_lives};
-use tetragon_e2e::kit::{Env, Launch, Truth, Watch, agent, events, rpc};
+use tetragon_e2e::kit::{Env, Launch, Silent, Truth, Watch, agent};
 use tetragon_e2e::place::EVERYWHERE;
 use tetragon_e2e::{Suite, test};
 
@@ -79,19 +79,16 @@ fn a_client_that_never_reads(env: &Env) -> Result<()> {
     // Enough events to fill the queue and all buffers on the way, few enough that a reader keeps up.
     let processes = if env.place().is_native() { 4_000 } else { 1_600 };
     undisturbed(env, 1_000, processes, |watch, storm| {
-        let socket = watch.agent.socket();
-        rpc::block_on(async {
-            let silent = events::open(socket).await?;
-            storm.run(env)?;
-            env.eventually("drops of the silent stream", Duration::from_secs(10), || {
-                let ledger = watch.agent.ledger()?;
-                let dropping = ledger.sinks("grpc").iter().filter(|sink| sink.dropped > 0).count();
-                ensure!(dropping <= 1, "the other stream drops as well: {:#?}", ledger.0.sinks);
-                Ok((dropping == 1).then_some(()))
-            })?;
-            drop(silent);
-            Ok(())
-        })
+        let silent = Silent::subscribe(&watch.agent.socket())?;
+        storm.run(env)?;
+        env.eventually("drops of the silent stream", Duration::from_secs(10), || {
+            let ledger = watch.agent.ledger()?;
+            let dropping = ledger.sinks("grpc").iter().filter(|sink| sink.dropped > 0).count();
+            ensure!(dropping <= 1, "the other stream drops as well: {:#?}", ledger.0.sinks);
+            Ok((dropping == 1).then_some(()))
+        })?;
+        drop(silent);
+        Ok(())
     })
 }
 
