@@ -112,6 +112,7 @@ impl State {
     fn start(&mut self) {
         let kernel = self.parts.tracker.kernel();
         self.push(kernel, 1);
+        self.parts.tracker.begin(boot_now_ns());
         if let Err(error) = self.scan("start") {
             error!(%error, "processes that run already are not known");
         }

@@ -34,6 +34,8 @@ pub struct Tracker {
     describer: Describer,
     table: Table,
     with_ancestors: bool,
+    /// When the first scan began. What ended before it and is not known was never ours to report.
+    since_boot_ns: u64,
     unknown: u64,
     exit_missed: u64,
 }
@@ -42,7 +44,7 @@ impl Tracker {
     /// Knows no process but the kernel. `capacity` bounds the table.
     pub fn new(describer: Describer, capacity: usize, with_ancestors: bool) -> Self {
         let table = Table::new(capacity, describer.kernel());
-        Self { describer, table, with_ancestors, unknown: 0, exit_missed: 0 }
+        Self { describer, table, with_ancestors, since_boot_ns: 0, unknown: 0, exit_missed: 0 }
     }
 
     /// The event that shows the kernel itself, parent of the first processes.
@@ -109,6 +111,7 @@ impl Tracker {
             // Its last exec was lost: what is known is of an older image, which then is its parent.
             Some(entry) => self.stranger(key, Some(entry.info), &record.parent),
             None if record.flags & task_flags::KTHREAD != 0 => return Verdict::Silent,
+            None if record.header.boot_ns < self.since_boot_ns => return Verdict::Silent,
             None => {
                 let parent = self.table.parent(&record.parent);
                 self.stranger(key, parent, &record.parent)
@@ -124,6 +127,11 @@ impl Tracker {
             Some(exec) => Verdict::Late(exec, payload),
             None => Verdict::Event(payload),
         }
+    }
+
+    /// The first scan begins now.
+    pub fn begin(&mut self, boot_ns: u64) {
+        self.since_boot_ns = boot_ns;
     }
 
     /// Whether this very image is known.

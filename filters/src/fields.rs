@@ -41,6 +41,10 @@ impl std::fmt::Display for UnknownField {
 impl FieldFilters {
     /// Compiles the filters, and tells which paths have no effect.
     pub fn new(filters: &[FieldFilter]) -> Result<(Self, Vec<UnknownField>), FilterError> {
+        if filters.is_empty() {
+            // Without this, every agent would keep the descriptors of the whole protocol in memory for nothing.
+            return Ok((Self { masks: BTreeMap::new() }, Vec::new()));
+        }
         let payloads = payloads();
         let mut masks = BTreeMap::<u32, Vec<Mask>>::new();
         let mut unknown = Vec::new();

@@ -6,7 +6,7 @@ use thiserror::Error;
 pub const LARGEST_RING_BYTES: u64 = 1 << 31;
 
 /// Size of the events ring when nothing is asked for. The life-cycle ring is always half of it.
-pub const DEFAULT_EVENTS_BYTES: u64 = 2 << 20;
+pub const DEFAULT_EVENTS_BYTES: u64 = 1 << 20;
 
 /// The sizes of the two kernel ring buffers; each a power of two of whole pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn nothing_asked_gives_two_and_one_mebibytes() {
-        assert_eq!(sizes(0, 0, 64), (2 << 20, 1 << 20));
+        assert_eq!(sizes(0, 0, 64), (1 << 20, 1 << 19));
     }
 
     #[test]
