@@ -2,7 +2,7 @@
 
 # Kernel of `make vm`.
 K ?= 6.12
-# Arguments handed on to `make bench`, for example ARGS="--against /path/to/other-agent".
+# Arguments handed on to `make bench`, for example ARGS="native 6.12 --other /path/to/agent".
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -20,7 +20,7 @@ test: ## Set up, check, and run every test, those on real kernels included
 check: ## Formatting, lints, licences and dependency rules; changes nothing
 	@scripts/check.sh
 
-bench: ## Set up, and measure the agent's cost (ARGS= are handed to the benchmark in the VM)
+bench: ## Set up, and measure the agent's cost (ARGS="native 6.1 6.12" names the kernels)
 	@scripts/bench.sh $(ARGS)
 
 build: ## Set up, and build the static release binaries

@@ -18,7 +18,7 @@ use crate::kit::{Agent, Env, Launch};
 const START_CAP: Duration = Duration::from_secs(15);
 /// Native time for the last event to arrive after a storm.
 const ARRIVAL_CAP: Duration = Duration::from_secs(10);
-/// Native time for start-up work to end before anything is measured.
+/// Native time without an event after which those of the start have all come.
 const SETTLE: Duration = Duration::from_millis(100);
 /// Between two processes that wait to be seen by a starting agent.
 const BEACON: Duration = Duration::from_millis(20);
@@ -95,7 +95,6 @@ fn measure_latency(env: &Env, plan: &Plan, program: &Program, candidates: &[Cand
                 Some(candidate) => {
                     let (running, start) = candidate.start(env, program)?;
                     starts.entry(candidate.name).or_default().push(start);
-                    std::thread::sleep(env.patience(SETTLE));
                     Some(running)
                 }
                 None => None,
@@ -188,10 +187,9 @@ fn measure_storms(env: &Env, plan: &Plan, program: &Program, candidate: &Candida
     // Only an agent of ours keeps a ledger.
     if let Ok(ledger) = running.agent.ledger() {
         note("ledger_lost", ledger.lost() as f64);
-        note(
-            "ledger_dropped",
-            ledger.0.sinks.iter().map(|sink| sink.dropped + sink.failed).sum::<u64>() as f64,
-        );
+        // The stream ended in the middle; what was queued for it then is no loss.
+        let exports = ledger.sinks("export");
+        note("ledger_dropped", exports.iter().map(|sink| sink.dropped + sink.failed).sum::<u64>() as f64);
     }
     running.agent.stop()?;
     Ok(())
@@ -246,8 +244,7 @@ impl Candidate {
         })?;
         agent.wait_ready()?;
         let listening = begun.elapsed();
-        // Whatever of the beacons is still on its way.
-        export.settle(env, 2 * u64::from(beacons))?;
+        export.fall_silent(env)?;
         let start = StartUp {
             first_event: first_event.unwrap_or(listening),
             first_live: first_live.unwrap_or(listening),
@@ -309,6 +306,18 @@ impl Export {
             }
         }
         Ok(())
+    }
+
+    /// Waits until what was on its way has come: nobody knows how many of the first processes the agent has seen.
+    fn fall_silent(&mut self, env: &Env) -> Result<()> {
+        loop {
+            let before = self.matching;
+            std::thread::sleep(env.patience(SETTLE));
+            self.read()?;
+            if self.matching == before {
+                return Ok(());
+            }
+        }
     }
 
     /// Waits until so many events of the program have come, or time is up; how many have.

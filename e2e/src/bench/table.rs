@@ -34,7 +34,7 @@ const ROWS: &[(&str, &str, usize)] = &[
     ("events_wanted", "events of the storms", 0),
     ("events_missing", "  missing in the export file", 0),
     ("ledger_lost", "  lost before user space, by the ledger", 0),
-    ("ledger_dropped", "  dropped or failed at a sink, by the ledger", 0),
+    ("ledger_dropped", "  dropped or failed at the export, by the ledger", 0),
 ];
 
 const SUBJECTS: [&str; 3] = ["without", "tetragon", "other"];
