@@ -64,7 +64,8 @@ fn host(arguments: &[String]) -> Result<()> {
         if let Some(reason) = report.failure {
             bail!("{place}: {reason}\n\n---- printed ----\n{}", report.log);
         }
-        println!("{}", table::render(&place.to_string(), &options.plan, &report.figures));
+        let unit = if options.instructions { ", 1 µs = 1,000 instructions" } else { "" };
+        println!("{}", table::render(&format!("{place}{unit}"), &options.plan_for(*place), &report.figures));
     }
     Ok(())
 }
@@ -95,6 +96,9 @@ fn run_at(place: Place, options: &Options) -> Result<Report> {
             binaries::find("tetragon")?;
             for (name, from) in options.packed() {
                 machine = machine.with_binary(&name, from);
+            }
+            if options.instructions {
+                machine = machine.counting_instructions();
             }
             let mut result = None;
             vm::run_plan(&machine, &planned, |_, report| result = result.take().or(Some(report)))?;

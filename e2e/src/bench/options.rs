@@ -12,7 +12,7 @@ pub(super) const PLAN_FILE: &str = "/bench.json";
 /// Directory of the other agent's files in a guest, before they are moved to their places.
 const PACKED: &str = "packed";
 
-const USAGE: &str = "usage: bench [native | KERNEL[+preempt=full]]... [--execs N] [--rounds N] \
+const USAGE: &str = "usage: bench [native | KERNEL[+preempt=full]]... [--execs N] [--rounds N] [--instructions] \
     [--other AGENT [--file GUEST_PATH=FILE]... [-- ARGUMENT...]]";
 
 /// What to measure.
@@ -20,7 +20,7 @@ const USAGE: &str = "usage: bench [native | KERNEL[+preempt=full]]... [--execs N
 pub(super) struct Plan {
     /// Processes of each storm.
     pub(super) execs: u32,
-    /// Interleaved rounds of the latency measurement; 0 for the place's default.
+    /// Interleaved rounds of the latency measurement.
     pub(super) rounds: u32,
     /// Processes of each round.
     pub(super) round_execs: u32,
@@ -42,6 +42,8 @@ pub(super) struct Other {
 pub(super) struct Options {
     pub(super) places: Vec<Place>,
     pub(super) plan: Plan,
+    /// A VM's clock counts instructions: 1 µs is a thousand of them.
+    pub(super) instructions: bool,
 }
 
 impl Options {
@@ -52,13 +54,14 @@ impl Options {
         };
         let mut places = Vec::new();
         let (mut program, mut files) = (None, Vec::new());
-        let (mut execs, mut rounds) = (2_500, 8);
+        let (mut execs, mut rounds, mut instructions) = (2_500, 8, false);
         let mut words = own.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("{word} needs a value\n{USAGE}"));
             match word.as_str() {
                 "--execs" => execs = number(value()?)?,
                 "--rounds" => rounds = number(value()?)?,
+                "--instructions" => instructions = true,
                 "--other" => program = Some(PathBuf::from(value()?)),
                 "--file" => files.push(packed_file(value()?)?),
                 "-h" | "--help" => bail!("{USAGE}"),
@@ -78,7 +81,11 @@ impl Options {
             None if !others.is_empty() || !files.is_empty() => bail!("arguments of no other agent\n{USAGE}"),
             None => None,
         };
-        Ok(Self { places, plan: Plan { execs, rounds, round_execs: 250, other } })
+        ensure!(
+            !instructions || !places.contains(&Place::Native),
+            "--instructions: only a virtual machine's clock can count them"
+        );
+        Ok(Self { places, plan: Plan { execs, rounds, round_execs: 250, other }, instructions })
     }
 
     /// The plan as seen there: a guest has the other agent's files below a directory of their own.
@@ -156,7 +163,16 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for line in ["2.4", "--execs", "--execs 0", "--execs x", "--what", "-- --flag", "--other /nowhere"] {
+        for line in [
+            "2.4",
+            "--execs",
+            "--execs 0",
+            "--execs x",
+            "--what",
+            "-- --flag",
+            "--other /nowhere",
+            "native --instructions",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -45,7 +45,8 @@ pub(super) fn render(place: &str, plan: &Plan, figures: &Figures) -> String {
         .filter(|subject| figures.keys().any(|key| key.starts_with(&format!("{subject}/"))))
         .collect();
     let compares = subjects.contains(&"other");
-    let mut text = format!("\n{place}: storms of {}, {} rounds\n\n", plan.execs, plan.rounds);
+    let mut text =
+        format!("\n{place}: storms of {}, {} rounds of {}\n\n", plan.execs, plan.rounds, plan.round_execs);
     let mut heading = format!("{:<54}", "");
     for subject in &subjects {
         let _ = write!(heading, "{subject:>11}");
