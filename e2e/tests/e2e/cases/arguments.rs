@@ -1,7 +1,7 @@
 //! What a process was started with.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use anyhow::{Result, ensure};
 use tetragon_e2e::kit::{Env, Watch};
@@ -19,7 +19,8 @@ pub(super) fn tests() -> Vec<Test> {
 }
 
 /// Runs the actor with these arguments, and compares how they are shown.
-fn shown(env: &Env, arguments: &[&OsStr], expected: &str) -> Result<()> {
+/// `exact`: the line could mean another list, so the list itself must be told as well.
+fn shown(env: &Env, arguments: &[&OsStr], expected: &str, exact: bool) -> Result<()> {
     let watch = Watch::start(env)?;
     let (ended, life) = watch.act(arguments)?;
     ended.expect_code(0)?;
@@ -43,6 +44,10 @@ fn shown(env: &Env, arguments: &[&OsStr], expected: &str) -> Result<()> {
         );
     }
     ensure!(!process.flags.contains("Args"), "flags are {:?}", process.flags);
+    let actor = env.binary("actor")?;
+    let list: Vec<&[u8]> = [actor.as_os_str()].iter().chain(arguments).map(|word| word.as_bytes()).collect();
+    let told: Vec<&[u8]> = process.argv.iter().map(AsRef::as_ref).collect();
+    ensure!(told == if exact { list } else { Vec::new() }, "argv is {told:?}");
     watch.finish().map(drop)
 }
 
@@ -51,19 +56,19 @@ fn words<'a>(words: &'a [&'a str]) -> Vec<&'a OsStr> {
 }
 
 fn no_arguments(env: &Env) -> Result<()> {
-    shown(env, &[], "")
+    shown(env, &[], "", false)
 }
 
 fn empty_arguments(env: &Env) -> Result<()> {
     // An empty argument is shown as nothing between two spaces; a leading one cannot be seen in the text.
-    shown(env, &words(&["", "exit", "0", "", "", "x"]), "exit 0   x")
+    shown(env, &words(&["", "exit", "0", "", "", "x"]), "exit 0   x", true)
 }
 
 fn spaces_and_quotes(env: &Env) -> Result<()> {
     let arguments =
         ["exit", "0", "a b", "say \"hi\"", "\"quoted\"", "tab\there", "line\nfeed", "back\\slash", "'"];
     let expected = "exit 0 \"a b\" \"say \"hi\"\" \"quoted\" tab\there line\nfeed back\\slash '";
-    shown(env, &words(&arguments), expected)
+    shown(env, &words(&arguments), expected, true)
 }
 
 fn arguments_that_are_not_utf8(env: &Env) -> Result<()> {
@@ -71,7 +76,7 @@ fn arguments_that_are_not_utf8(env: &Env) -> Result<()> {
     let mut arguments = words(&["exit", "0"]);
     arguments.push(&odd);
     // One replacement for each run of bytes that are not text.
-    shown(env, &arguments, "exit 0 a\u{fffd}b\u{fffd}(")
+    shown(env, &arguments, "exit 0 a\u{fffd}b\u{fffd}(", true)
 }
 
 fn arguments_of_100_kib(env: &Env) -> Result<()> {
@@ -80,7 +85,7 @@ fn arguments_of_100_kib(env: &Env) -> Result<()> {
     let mut arguments = words(&["exit", "0"]);
     arguments.push(OsStr::new(&long));
     arguments.extend(many.iter().map(OsStr::new));
-    shown(env, &arguments, &format!("exit 0 {long} {}", many.join(" ")))
+    shown(env, &arguments, &format!("exit 0 {long} {}", many.join(" ")), false)
 }
 
 fn an_argument_list_without_even_a_name(env: &Env) -> Result<()> {
