@@ -6,7 +6,7 @@
  * ledger      enum hook      hook_counters        every hook      agent
  * lost        0              records lost         every hook      every hook
  * scratch     0              exec_scratch         exec            exec
- * transitions tid            exec_transitions     creds           exec
+ * transitions tgid           exec_transitions     creds           exec
  *
  * User space sets the sizes of the rings before it loads the object.
  */

@@ -12,12 +12,16 @@
 #include "../ledger.h"
 #include "../task.h"
 
-/* An entry lives from commit to the exec hook, that is, for microseconds; preallocated as 5.10 demands in
- * kprobes. */
+/*
+ * An entry lives from commit to the exec hook, that is, for microseconds, unless the exec fails in between: the
+ * kernel kills that process, and what it leaves is pushed out here by age. By process, not by thread: only one
+ * thread can exec at a time, and by the time of one of the hooks it has taken over the leader's id. Preallocated,
+ * as 5.10 demands in kprobes.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 512);
-	__type(key, __u32);
+	__type(key, __u32); /* tgid */
 	__type(value, __u32);
 } transitions SEC(".maps");
 
@@ -25,7 +29,7 @@ static __always_inline int creds_note(struct linux_binprm *bprm)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct credentials before, after;
-	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	__u32 found = 0;
 
 	LEDGER_COUNT(HOOK_CREDS, entered);
@@ -44,21 +48,25 @@ static __always_inline int creds_note(struct linux_binprm *bprm)
 	if (after.euid == before.euid && (after.permitted & ~before.permitted) && !after.ambient)
 		found |= TRANSITION_FILE_CAPS;
 
-	if (found && bpf_map_update_elem(&transitions, &tid, &found, BPF_ANY))
-		ledger_reserve_failed(HOOK_CREDS);
-	else
-		LEDGER_COUNT(HOOK_CREDS, suppressed);
+	if (found && bpf_map_update_elem(&transitions, &tgid, &found, BPF_ANY)) {
+		/* Not a record, so it leaves no gap in the stream. */
+		LEDGER_COUNT(HOOK_CREDS, reserve_failed);
+		return 0;
+	}
+	if (!found) /* nor may an earlier, failed exec of a process with this id speak for this one */
+		bpf_map_delete_elem(&transitions, &tgid);
+	LEDGER_COUNT(HOOK_CREDS, suppressed);
 	return 0;
 }
 
-static __always_inline __u32 creds_take_transitions(__u32 tid)
+static __always_inline __u32 creds_take_transitions(__u32 tgid)
 {
-	__u32 *found = bpf_map_lookup_elem(&transitions, &tid), value;
+	__u32 *found = bpf_map_lookup_elem(&transitions, &tgid), value;
 
 	if (!found)
 		return 0;
 	value = *found;
-	bpf_map_delete_elem(&transitions, &tid);
+	bpf_map_delete_elem(&transitions, &tgid);
 	return value;
 }
 
