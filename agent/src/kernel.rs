@@ -10,25 +10,33 @@ pub mod sensor;
 mod sys;
 
 use std::io;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
 /// Why the kernel part does not work.
 #[derive(Debug, Error)]
 pub enum KernelError {
-    /// No type information.
-    #[error("cannot read the kernel's type information (BTF) from {path}: {source}; {}", if *.default {
-        "the kernel must be built with CONFIG_DEBUG_INFO_BTF=y, or name a BTF file with --btf"
-    } else {
-        "check the file that --btf names, or leave the option out to use the kernel's own"
-    })]
+    /// No type information in the file that the settings name.
+    #[error(
+        "cannot read the kernel's type information (BTF) from {}: {source}; check the file that --btf names, or leave \
+         the option out to use the kernel's own",
+        path.display()
+    )]
     Btf {
         /// The file.
-        path: String,
-        /// Whether it is the kernel's own file.
-        default: bool,
+        path: PathBuf,
         /// What happened.
         source: io::Error,
+    },
+    /// No type information anywhere.
+    #[error(
+        "cannot read the kernel's type information (BTF) ({tried}); the kernel must be built with \
+         CONFIG_DEBUG_INFO_BTF=y, or name a BTF file with --btf"
+    )]
+    NoBtf {
+        /// The files and what happened.
+        tried: String,
     },
     /// BTF that makes no sense.
     #[error("{path} is not BTF of this machine's byte order: {message}")]

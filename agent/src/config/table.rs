@@ -13,6 +13,7 @@ const ENFORCED: &str = "programs are not pinned in this release, they end with t
 const GENERATIONS: &str = "one BPF object adapts itself to the kernel it is loaded on";
 const GO_ONLY: &str = "it belongs to the Go runtime, which this agent does not have";
 const METRICS: &str = "this release has no metrics server";
+const NOT_KEPT: &str = "events go out at once, with what is known of their process";
 const NOT_MERGED: &str = "no type of event is merged, so every event is exported on its own";
 const POLICIES: &str = "tracing policies are not loaded in this release";
 const PROBED: &str = "kernel features are found by trying them, not by version";
@@ -77,8 +78,8 @@ options! {
     enable_tracing_policy_crd: Switch, "enable-tracing-policy-crd", "true", "Watch the custom resources of tracing policies"
         => no_effect(POLICIES);
     event_cache_retries: Unsigned, "event-cache-retries", "15", "How often an event waits for what is still unknown about its process"
-        => since("v1.2.1");
-    event_cache_retry_delay: Positive, "event-cache-retry-delay", "2", "Seconds between two such attempts" => since("v1.2.1");
+        => since("v1.2.1").no_effect(NOT_KEPT);
+    event_cache_retry_delay: Positive, "event-cache-retry-delay", "2", "Seconds between two such attempts" => since("v1.2.1").no_effect(NOT_KEPT);
     event_queue_size: Unsigned, "event-queue-size", "10000", "Events that may wait for each reader (gRPC stream or export). 0: the default";
     execve_map_entries: Unsigned, "execve-map-entries", "0", "Entries of the kernel's table of processes"
         => hidden().since("v1.4").no_effect("the kernel side sizes its own state");
@@ -156,7 +157,7 @@ options! {
     tracing_policy_dir: AbsolutePath, "tracing-policy-dir", "/etc/tetragon/tetragon.tp.d", "Directory of tracing policies to load at start" => no_effect(POLICIES);
     use_perf_ring_buffer: Switch, "use-perf-ring-buffer", "false", "Use a perf buffer instead of a BPF ring buffer"
         => hidden().since("v1.6").no_effect("every supported kernel has the BPF ring buffer");
-    username_metadata: UserNames, "username-metadata", "disabled", "Show user names in events: disabled or unix"
-        => no_effect("user names are not resolved in this release");
-    verbose: Unsigned, "verbose", "0", "Verifier log at load: 0 none, 1 short, 2 full";
+    username_metadata: UserNames, "username-metadata", "disabled", "Show user names in events: disabled or unix";
+    verbose: Unsigned, "verbose", "0", "Verifier log at load: 0 none, 1 short, 2 full"
+        => no_effect("the end of the log of a program that is refused is always part of the error");
 }

@@ -7,7 +7,7 @@ use aya::programs::ProgramType;
 use tetragon_bpf::btf::{Btf, Kind};
 use tracing::debug;
 
-use super::{KernelError, sys};
+use super::{KernelError, release, sys};
 
 /// Where the running kernel describes its types.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -40,15 +40,28 @@ pub struct Features {
     pub list: Vec<Feature>,
 }
 
-/// The raw BTF of the kernel, or of the file that the settings name.
-pub fn read_btf(named: Option<&Path>) -> Result<(PathBuf, Vec<u8>), KernelError> {
-    let path = named.unwrap_or(Path::new(KERNEL_BTF));
-    let raw = fs::read(path).map_err(|source| KernelError::Btf {
-        path: path.display().to_string(),
-        default: named.is_none(),
-        source,
-    })?;
+/// The raw BTF of the file that the settings name, else the kernel's own, else what lies below `library`.
+pub fn read_btf(named: Option<&Path>, library: &Path) -> Result<(PathBuf, Vec<u8>), KernelError> {
+    let Some(path) = named else {
+        return first_readable(&[
+            PathBuf::from(KERNEL_BTF),
+            library.join("metadata").join(format!("vmlinux-{}", release())),
+            library.join("btf"),
+        ]);
+    };
+    let raw = fs::read(path).map_err(|source| KernelError::Btf { path: path.to_owned(), source })?;
     Ok((path.to_owned(), raw))
+}
+
+fn first_readable(places: &[PathBuf]) -> Result<(PathBuf, Vec<u8>), KernelError> {
+    let mut tried = Vec::new();
+    for path in places {
+        match fs::read(path) {
+            Ok(raw) => return Ok((path.clone(), raw)),
+            Err(error) => tried.push(format!("{}: {error}", path.display())),
+        }
+    }
+    Err(KernelError::NoBtf { tried: tried.join("; ") })
 }
 
 impl Features {
@@ -148,5 +161,28 @@ impl Scan {
                 .map(|offset| (variable, offset));
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn type_information_is_searched_where_the_contract_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = [dir.path().join("first"), dir.path().join("second")];
+        let error = first_readable(&places).unwrap_err().to_string();
+        assert!(error.contains("first") && error.contains("second") && error.contains("--btf"), "{error}");
+        fs::write(&places[1], "2").unwrap();
+        assert_eq!(first_readable(&places).unwrap(), (places[1].clone(), b"2".to_vec()));
+        fs::write(&places[0], "1").unwrap();
+        assert_eq!(first_readable(&places).unwrap().1, b"1");
+    }
+
+    #[test]
+    fn a_named_file_is_not_replaced_by_another() {
+        let error = read_btf(Some(Path::new("/no/such/file")), Path::new("/")).unwrap_err().to_string();
+        assert!(error.contains("/no/such/file") && error.contains("--btf"), "{error}");
     }
 }

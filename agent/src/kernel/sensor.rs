@@ -117,13 +117,15 @@ pub struct Parts {
 
 impl BaseSensor {
     /// Loads the object and attaches everything; events flow into the rings from here on.
-    pub fn start(btf_file: Option<&Path>, rings: RingSizes) -> Result<Parts, KernelError> {
+    ///
+    /// `btf_file` is the kernel's type information, if it is not to be searched, also below `library`.
+    pub fn start(btf_file: Option<&Path>, library: &Path, rings: RingSizes) -> Result<Parts, KernelError> {
         // Before 5.11 the kernel counts BPF memory against this limit. Where it does not, failure means nothing.
         let unlimited = rustix::process::Rlimit { current: None, maximum: None };
         if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited) {
             debug!(%error, "the limit of locked memory stays as it is");
         }
-        let (path, raw) = features::read_btf(btf_file)?;
+        let (path, raw) = features::read_btf(btf_file, library)?;
         let bad_btf = |message: String| KernelError::BtfFormat { path: path.display().to_string(), message };
         let view = btf::Btf::parse(&raw).ok_or_else(|| bad_btf("bad header".to_owned()))?;
         let features = Features::probe(view);
