@@ -15,6 +15,9 @@ use crate::event::Event;
 
 /// Most that a consumer takes at once: enough to spread the cost of waking, few enough that the queue's bound holds.
 const BATCH: usize = 256;
+/// Most that a queue holds of events' strings. Only events with enormous arguments reach it before they reach the
+/// bound in events: without it, whoever makes such processes could make a slow reader's queue fill the memory.
+const QUEUE_BYTES: usize = 32 << 20;
 /// Ended consumers that stay visible in the ledger.
 const REMEMBERED: usize = 16;
 
@@ -30,6 +33,8 @@ pub enum Item {
 #[derive(Debug, Default)]
 struct Queue {
     items: VecDeque<Item>,
+    /// Weight of the events in it.
+    bytes: usize,
     closed: bool,
 }
 
@@ -71,7 +76,10 @@ impl Sink {
         let mut queue = lock(&self.queue);
         self.counters.offered.fetch_add(events.len() as u64, Relaxed);
         for event in events {
-            if queue.items.len() < self.capacity {
+            // A single event always has room, whatever it weighs.
+            let light = queue.bytes == 0 || queue.bytes + event.weight() <= QUEUE_BYTES;
+            if light && queue.items.len() < self.capacity {
+                queue.bytes += event.weight();
                 queue.items.push_back(Item::Event(Arc::clone(event)));
                 continue;
             }
@@ -94,7 +102,12 @@ impl Sink {
 
     fn take(queue: &mut Queue, into: &mut Vec<Item>) {
         let count = queue.items.len().min(BATCH);
-        into.extend(queue.items.drain(..count));
+        for item in queue.items.drain(..count) {
+            if let Item::Event(event) = &item {
+                queue.bytes -= event.weight();
+            }
+            into.push(item);
+        }
         if queue.items.is_empty() && queue.items.capacity() > 4 * BATCH {
             queue.items.shrink_to(BATCH);
         }
@@ -241,7 +254,7 @@ impl Fanout {
         let sink = Arc::new(Sink {
             name,
             capacity: self.queue_capacity,
-            queue: Mutex::new(Queue { items: VecDeque::new(), closed: sinks.closed }),
+            queue: Mutex::new(Queue { closed: sinks.closed, ..Queue::default() }),
             arrived: Condvar::new(),
             notify: Notify::new(),
             counters: Counters::default(),

@@ -33,6 +33,12 @@ impl ProcessInfo {
         Self { key, wire, binary_properties, kernel_thread, json: OnceLock::new(), proto: OnceLock::new() }
     }
 
+    /// Bytes of the strings that can be long.
+    pub fn weight(&self) -> usize {
+        let argv: usize = self.wire.argv.iter().map(bytes::Bytes::len).sum();
+        self.wire.arguments.len() + argv + self.wire.binary.len() + self.wire.cwd.len()
+    }
+
     /// The JSON text of [`Self::wire`], made on first use.
     pub fn json(&self) -> &str {
         self.json.get_or_init(|| json::to_string(&self.wire).into_boxed_str())
