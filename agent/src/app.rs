@@ -13,7 +13,7 @@ use tetragon_filters::{Redactor, parse_redaction_filters};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
@@ -73,7 +73,7 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
     info.server_address = server.as_ref().map(|server| server.address().to_string()).unwrap_or_default();
 
     let Parts { sensor, lifecycle, events, ledger, attached, sees_transitions } =
-        BaseSensor::start(config.btf.as_deref(), rings)?;
+        BaseSensor::start(config.btf.as_deref(), &config.bpf_lib, rings)?;
     if !sees_transitions && config.enable_process_cred {
         warn!("binary_properties will not tell of privilege changes: no hook for them on this kernel");
     }
@@ -134,7 +134,8 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
         })?
     };
 
-    let outcome = runtime.block_on(until_stopped(servers, &rotate, stop.subscribe()));
+    let mut servers = runtime.block_on(async { join_set(servers) });
+    let outcome = runtime.block_on(until_stopped(&mut servers, &rotate, stop.subscribe()));
     // Right to left: no new records, what was written is reported, consumers finish, servers end.
     wake_up(&wake);
     if pipeline.join().is_err() {
@@ -144,7 +145,15 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
     if exporter.is_some_and(|exporter| exporter.join().is_err()) {
         error!("the export ended with a panic");
     }
-    runtime.shutdown_timeout(DRAIN_LIMIT);
+    let ended = runtime.block_on(async {
+        let all = async { while servers.join_next().await.is_some() {} };
+        tokio::time::timeout(DRAIN_LIMIT, all).await
+    });
+    if ended.is_err() {
+        warn!(limit = ?DRAIN_LIMIT, "streams whose clients do not read are cut off");
+    }
+    // What is left only has to be dropped, which removes the socket's file.
+    runtime.shutdown_timeout(Duration::from_secs(1));
     log_totals(&context);
     drop(pid_file);
     outcome
@@ -167,6 +176,12 @@ fn describer_settings(config: &Config, origin: &Origin) -> anyhow::Result<Settin
 }
 
 type Servers = Vec<(&'static str, JoinHandle<anyhow::Result<()>>)>;
+type Ended = (&'static str, Result<anyhow::Result<()>, JoinError>);
+
+/// To be called inside the runtime.
+fn join_set(servers: Servers) -> JoinSet<Ended> {
+    servers.into_iter().map(|(name, task)| async move { (name, task.await) }).collect()
+}
 
 fn start_servers(
     runtime: &Runtime,
@@ -190,16 +205,13 @@ fn start_servers(
 
 /// Waits for a signal to end, or for a part that ends by itself, which is an error.
 async fn until_stopped(
-    servers: Servers,
+    servers: &mut JoinSet<Ended>,
     rotate: &AtomicBool,
     mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let mut servers = tokio::task::JoinSet::from_iter(
-        servers.into_iter().map(|(name, task)| async move { (name, task.await) }),
-    );
     loop {
         tokio::select! {
             _ = interrupt.recv() => { info!("Received signal interrupt, shutting down..."); return Ok(()) }
@@ -233,8 +245,8 @@ fn log_totals(context: &grpc::Context) {
 }
 
 /// Prints what the kernel can do, without loading sensors.
-pub fn probe(btf: Option<&Path>) -> anyhow::Result<String> {
-    let (path, raw) = kernel::features::read_btf(btf)?;
+pub fn probe(btf: Option<&Path>, library: &Path) -> anyhow::Result<String> {
+    let (path, raw) = kernel::features::read_btf(btf, library)?;
     let view = tetragon_bpf::btf::Btf::parse(&raw)
         .ok_or_else(|| anyhow!("{} is not BTF of this machine's byte order", path.display()))?;
     let features = kernel::features::Features::probe(view);
