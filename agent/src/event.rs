@@ -23,7 +23,7 @@ pub struct Kin {
     /// Its parent.
     pub parent: Option<Arc<ProcessInfo>>,
     /// Grandparents upwards, where the settings ask for them.
-    pub ancestors: Vec<Arc<ProcessInfo>>,
+    pub ancestors: Arc<[Arc<ProcessInfo>]>,
 }
 
 /// What happened.
@@ -62,6 +62,7 @@ pub struct Event {
     payload: Payload,
     time: Timestamp,
     origin: Arc<Origin>,
+    weight: usize,
     json: OnceLock<Bytes>,
     proto: OnceLock<Bytes>,
 }
@@ -69,7 +70,13 @@ pub struct Event {
 impl Event {
     /// An event that has been encoded for nobody yet.
     pub fn new(payload: Payload, time: Timestamp, origin: Arc<Origin>) -> Self {
-        Self { payload, time, origin, json: OnceLock::new(), proto: OnceLock::new() }
+        let weight = payload.kin().map_or(0, |kin| kin.members().map(|info| info.weight()).sum());
+        Self { payload, time, origin, weight, json: OnceLock::new(), proto: OnceLock::new() }
+    }
+
+    /// Bytes of the strings of its processes, about.
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// One line of JSON, newline included.
@@ -169,6 +176,11 @@ impl Payload {
             Payload::Gap { .. } => None,
         }
     }
+
+    /// The process it is about.
+    pub fn process(&self) -> Option<&Arc<ProcessInfo>> {
+        Some(&self.kin()?.process)
+    }
 }
 
 impl EventView for Event {
@@ -199,7 +211,7 @@ impl EventView for Event {
 
 impl Kin {
     fn members(&self) -> impl Iterator<Item = &Arc<ProcessInfo>> {
-        std::iter::once(&self.process).chain(&self.parent).chain(&self.ancestors)
+        std::iter::once(&self.process).chain(&self.parent).chain(&*self.ancestors)
     }
 
     fn json_len(&self) -> usize {

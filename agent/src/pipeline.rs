@@ -42,6 +42,10 @@ const BATCH: usize = 128;
 /// After a burst, how long further life-cycle records may gather before the next reading: it saves a wake-up an
 /// event, and delays an event by no more than this.
 const GATHER: Duration = Duration::from_millis(2);
+/// Records handled in one go; then it is time to look at the clock and at the wish to stop.
+const DRAIN: usize = 8192;
+/// Pieces of arguments read in one go.
+const GATHERED: usize = 1024;
 /// How often clocks, losses and the age of table entries are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// How long pieces of an argument list may take to become visible once their exec record is.
@@ -86,6 +90,19 @@ struct State {
     skipped_seen: u64,
     lost_seen: u64,
     last_scan: Option<Instant>,
+    /// Until the first scan is done.
+    starting: bool,
+}
+
+/// How a visit to the rings went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Drained {
+    /// There was nothing.
+    Nothing,
+    /// All there was has been handled.
+    All,
+    /// There may be more.
+    Some,
 }
 
 impl Pipeline {
@@ -100,6 +117,7 @@ impl Pipeline {
             skipped_seen: 0,
             lost_seen: 0,
             last_scan: None,
+            starting: true,
         };
         state.start();
         ready();
@@ -112,28 +130,31 @@ impl State {
     fn start(&mut self) {
         let kernel = self.parts.tracker.kernel();
         self.push(kernel, 1);
-        self.parts.tracker.begin(boot_now_ns());
+        // What is skipped from here on may be missing in the scan.
+        self.skipped_seen = self.skipped();
         if let Err(error) = self.scan("start") {
             error!(%error, "processes that run already are not known");
         }
-        self.skipped_seen = self.skipped();
+        self.starting = false;
         self.publish();
     }
 
     fn work(&mut self, stop: &OwnedFd) {
         let mut next_tick = Instant::now() + TICK;
         loop {
-            let found = self.drain();
+            let drained = self.drain();
             let now = Instant::now();
             if now >= next_tick {
                 self.tick();
                 next_tick = now + TICK;
             }
-            let stopped = if found {
-                wait(&[self.parts.events.as_fd(), stop.as_fd()], GATHER)
-            } else {
-                let limit = next_tick.saturating_duration_since(Instant::now());
-                wait(&[self.parts.lifecycle.as_fd(), self.parts.events.as_fd(), stop.as_fd()], limit)
+            let stopped = match drained {
+                Drained::Some => wait(&[stop.as_fd()], Duration::ZERO),
+                Drained::All => wait(&[self.parts.events.as_fd(), stop.as_fd()], GATHER),
+                Drained::Nothing => {
+                    let limit = next_tick.saturating_duration_since(Instant::now());
+                    wait(&[self.parts.lifecycle.as_fd(), self.parts.events.as_fd(), stop.as_fd()], limit)
+                }
             };
             if stopped {
                 return;
@@ -144,26 +165,32 @@ impl State {
     /// Detaches the programs, then reports what they had still written.
     fn finish(mut self) {
         self.parts.sensor.detach();
-        self.drain();
+        while self.drain() == Drained::Some {}
         self.report_silent_losses();
         self.publish();
         self.parts.fanout.close();
     }
 
-    /// Empties both rings. False if there was nothing.
-    fn drain(&mut self) -> bool {
-        let mut found = self.gather_arguments();
+    /// Empties both rings, as far as they do not fill again as fast.
+    fn drain(&mut self) -> Drained {
+        let mut drained = if self.gather_arguments() { Drained::All } else { Drained::Nothing };
         let mut buffer = mem::take(&mut self.buffer);
+        let mut count = 0;
         while self.parts.lifecycle.next(|record| buffer.copy(record)).is_some() {
-            found = true;
+            drained = Drained::All;
             self.handle(buffer.bytes());
+            count += 1;
+            if count == DRAIN {
+                drained = Drained::Some;
+                break;
+            }
             if self.outgoing.len() >= BATCH {
                 self.publish();
             }
         }
         self.buffer = buffer;
         self.publish();
-        found
+        drained
     }
 
     fn handle(&mut self, bytes: &[u8]) {
@@ -178,6 +205,8 @@ impl State {
                 self.parts.tracker.fork(fork);
                 Fate::Absorbed
             }
+            // It ended before we could see that it was there: not one of those that we report.
+            Ok(Record::Exit(exit)) if self.starting && !self.parts.tracker.has(&exit.key) => Fate::Absorbed,
             Ok(Record::Exit(exit)) => {
                 let verdict = self.parts.tracker.exit(exit);
                 self.settle(verdict, exit.header.boot_ns)
@@ -219,18 +248,18 @@ impl State {
 
     fn gather_arguments(&mut self) -> bool {
         let Self { parts, arguments, .. } = self;
-        let mut found = false;
-        while let Some(fate) = parts.events.next(|bytes| match decode::decode(bytes) {
-            Ok(Record::Data(record, piece)) => {
-                arguments.add(record, piece);
-                Fate::Absorbed
-            }
-            _ => Fate::Malformed,
-        }) {
-            found = true;
+        for count in 0..GATHERED {
+            let next = parts.events.next(|bytes| match decode::decode(bytes) {
+                Ok(Record::Data(record, piece)) => {
+                    arguments.add(record, piece);
+                    Fate::Absorbed
+                }
+                _ => Fate::Malformed,
+            });
+            let Some(fate) = next else { return count > 0 };
             parts.stats.count(kind::DATA, fate);
         }
-        found
+        true
     }
 
     fn settle(&mut self, verdict: Verdict, boot_ns: u64) -> Fate {
@@ -242,7 +271,9 @@ impl State {
                 Fate::Emitted
             }
             Verdict::Late(earlier, payload) => {
-                self.push(earlier, boot_ns);
+                // Like all that a scan finds, it carries the time of its start.
+                let began = earlier.process().map_or(boot_ns, |process| process.key.start_boot_ns);
+                self.push(earlier, began);
                 self.push(payload, boot_ns);
                 Fate::Emitted
             }
@@ -298,10 +329,11 @@ impl State {
         if !paused && (lost > self.lost_seen || skipped > self.skipped_seen) {
             let cause = if skipped > self.skipped_seen { "kernel skipped a program" } else { "records lost" };
             warn!(lost, skipped, cause, "looking for processes whose records are missing");
-            if let Err(error) = self.scan(cause) {
-                warn!(%error, "the search for them failed");
+            self.last_scan = Some(Instant::now());
+            match self.scan(cause) {
+                Ok(()) => (self.lost_seen, self.skipped_seen) = (lost, skipped),
+                Err(error) => warn!(%error, "the search for them failed, and will be repeated"),
             }
-            (self.lost_seen, self.skipped_seen) = (lost, skipped);
         }
         self.publish();
         self.show_table();
