@@ -18,3 +18,6 @@ pub mod process;
 pub mod runfiles;
 pub mod stats;
 pub mod tracker;
+
+#[cfg(test)]
+mod samples;

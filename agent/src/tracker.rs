@@ -34,8 +34,6 @@ pub struct Tracker {
     describer: Describer,
     table: Table,
     with_ancestors: bool,
-    /// When the first scan began. What ended before it and is not known was never ours to report.
-    since_boot_ns: u64,
     unknown: u64,
     exit_missed: u64,
 }
@@ -44,13 +42,13 @@ impl Tracker {
     /// Knows no process but the kernel. `capacity` bounds the table.
     pub fn new(describer: Describer, capacity: usize, with_ancestors: bool) -> Self {
         let table = Table::new(capacity, describer.kernel());
-        Self { describer, table, with_ancestors, since_boot_ns: 0, unknown: 0, exit_missed: 0 }
+        Self { describer, table, with_ancestors, unknown: 0, exit_missed: 0 }
     }
 
     /// The event that shows the kernel itself, parent of the first processes.
     pub fn kernel(&self) -> Payload {
         let process = Arc::clone(self.table.kernel());
-        Payload::Exec(Kin { process, parent: None, ancestors: Vec::new() })
+        Payload::Exec(Kin { process, parent: None, ancestors: Arc::default() })
     }
 
     /// A process has started a program.
@@ -62,12 +60,12 @@ impl Tracker {
             Some(entry) if entry.info.key.exec_id >= key.exec_id && entry.stage != Stage::Cloned => {
                 return Verdict::Known;
             }
-            // It replaces its own image: that one is the parent.
-            Some(entry) if entry.stage == Stage::Running => Some(Arc::clone(&entry.info)),
-            Some(_) => {
+            Some(entry) if entry.stage == Stage::Cloned => {
                 cloned = true;
                 self.table.parent(&record.task.parent)
             }
+            // It replaces its own image: that one is the parent.
+            Some(entry) => Some(Arc::clone(&entry.info)),
             None => self.table.parent(&record.task.parent),
         };
         if parent.is_none() {
@@ -88,7 +86,7 @@ impl Tracker {
             Arc::new(self.describer.unknown(record.creator, None, &ProcessKey::default()))
         });
         let info = self.describer.fork(record, &creator, parent.as_deref());
-        self.table.insert(Entry { info: Arc::new(info), parent, stage: Stage::Cloned });
+        self.enter(info, parent, Stage::Cloned);
     }
 
     /// A process has ended.
@@ -96,32 +94,33 @@ impl Tracker {
         let key = record.key;
         let before = self.table.get(&key).cloned();
         let mut held_back = None;
-        let (process, parent) = match before {
+        if before.as_ref().is_some_and(|entry| entry.missing) {
+            self.exit_missed = self.exit_missed.saturating_sub(1);
+        }
+        let kin = match before {
             Some(Entry { stage: Stage::Exited, .. }) => return Verdict::Known,
             Some(entry) if entry.info.kernel_thread || record.flags & task_flags::KTHREAD != 0 => {
                 self.table.exit(&entry.info.key, record.header.boot_ns);
                 return Verdict::Silent;
             }
             Some(entry) if entry.info.key.exec_id == key.exec_id => {
+                let kin = Kin { process: entry.info, parent: entry.parent, ancestors: entry.ancestors };
                 if entry.stage == Stage::Dying {
-                    held_back = Some(Payload::Exec(self.kin(&entry.info, entry.parent.clone())));
+                    held_back = Some(Payload::Exec(kin.clone()));
                 }
-                (entry.info, entry.parent)
+                kin
             }
+            Some(entry) if entry.stage == Stage::Cloned => self.stranger(key, entry.parent, &record.parent),
             // Its last exec was lost: what is known is of an older image, which then is its parent.
             Some(entry) => self.stranger(key, Some(entry.info), &record.parent),
             None if record.flags & task_flags::KTHREAD != 0 => return Verdict::Silent,
-            None if record.header.boot_ns < self.since_boot_ns => return Verdict::Silent,
             None => {
                 let parent = self.table.parent(&record.parent);
                 self.stranger(key, parent, &record.parent)
             }
         };
-        let payload = Payload::Exit {
-            kin: self.kin(&process, parent),
-            signal: signal_name(record.code & 0x7f),
-            status: record.code >> 8 & 0xff,
-        };
+        let payload =
+            Payload::Exit { kin, signal: signal_name(record.code & 0x7f), status: record.code >> 8 & 0xff };
         self.table.exit(&key, record.header.boot_ns);
         match held_back {
             Some(exec) => Verdict::Late(exec, payload),
@@ -129,9 +128,9 @@ impl Tracker {
         }
     }
 
-    /// The first scan begins now.
-    pub fn begin(&mut self, boot_ns: u64) {
-        self.since_boot_ns = boot_ns;
+    /// Whether the process is known, whatever it runs.
+    pub fn has(&self, key: &ProcessKey) -> bool {
+        self.table.get(key).is_some()
     }
 
     /// Whether this very image is known.
@@ -164,12 +163,14 @@ impl Tracker {
         began_boot_ns: u64,
     ) -> u64 {
         let mut count = 0;
-        for key in self.table.living_since_before(began_boot_ns) {
+        for (key, stage) in self.table.living_since_before(began_boot_ns) {
             let id = (key.tgid, key.start_boot_ns);
-            if !present.contains(&id) && !ended.contains(&id) {
-                self.table.exit(&key, began_boot_ns);
-                count += 1;
+            if present.contains(&id) || ended.contains(&id) {
+                continue;
             }
+            self.table.miss(&key, began_boot_ns);
+            // One that was dying when we came had ended before; nobody misses that record.
+            count += u64::from(stage != Stage::Dying);
         }
         self.exit_missed += count;
         count
@@ -197,27 +198,26 @@ impl Tracker {
         key: ProcessKey,
         parent: Option<Arc<ProcessInfo>>,
         parent_key: &ProcessKey,
-    ) -> (Arc<ProcessInfo>, Option<Arc<ProcessInfo>>) {
+    ) -> Kin {
         self.unknown += 1;
-        let info = Arc::new(self.describer.unknown(key, parent.as_deref(), parent_key));
-        let entry = Entry { info: Arc::clone(&info), parent: parent.clone(), stage: Stage::Running };
-        self.table.insert(entry);
-        (info, parent)
+        let info = self.describer.unknown(key, parent.as_deref(), parent_key);
+        self.enter(info, parent, Stage::Running)
     }
 
     fn enter(&mut self, info: ProcessInfo, parent: Option<Arc<ProcessInfo>>, stage: Stage) -> Kin {
         let info = Arc::new(info);
-        let kin = self.kin(&info, parent.clone());
-        self.table.insert(Entry { info, parent, stage });
-        kin
-    }
-
-    fn kin(&self, process: &Arc<ProcessInfo>, parent: Option<Arc<ProcessInfo>>) -> Kin {
         let ancestors = match &parent {
             Some(parent) if self.with_ancestors => self.table.ancestors(parent, ANCESTORS_MAX),
-            _ => Vec::new(),
+            _ => Arc::default(),
         };
-        Kin { process: Arc::clone(process), parent, ancestors }
+        self.table.insert(Entry {
+            info: Arc::clone(&info),
+            parent: parent.clone(),
+            ancestors: Arc::clone(&ancestors),
+            stage,
+            missing: false,
+        });
+        Kin { process: info, parent, ancestors }
     }
 }
 

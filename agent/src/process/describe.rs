@@ -179,6 +179,7 @@ impl Describer {
     pub fn scanned(&self, task: &TaskInfo, facts: &ProcFacts, parent: Option<&ProcessInfo>) -> ProcessInfo {
         let kernel_thread = task.flags & task_flags::KTHREAD != 0;
         let mut wire = self.common(task, task.key.start_boot_ns, parent);
+        wire.exec_id = self.unseen_id(&task.key, parent);
         if kernel_thread {
             wire.binary = kernel_thread_name(&task.comm);
             wire.flags = flags::words(bit::PROC_FS);
@@ -201,7 +202,9 @@ impl Describer {
         };
         match &facts.arguments {
             Some(raw) => {
-                (wire.arguments, wire.argv) = self.arguments(&wire.binary, &text::split_arguments(raw));
+                // The kernel's mark is no part of the name that redaction filters ask for.
+                let binary = wire.binary.strip_suffix(" (deleted)").unwrap_or(&wire.binary);
+                (wire.arguments, wire.argv) = self.arguments(binary, &text::split_arguments(raw));
             }
             None => shown |= bit::ERROR_ARGS,
         }
@@ -223,7 +226,7 @@ impl Describer {
         parent_key: &ProcessKey,
     ) -> ProcessInfo {
         let wire = Process {
-            exec_id: exec_id(&self.settings.node_name, key.start_boot_ns, key.tgid),
+            exec_id: self.unseen_id(&key, parent),
             pid: Some(key.tgid),
             tid: Some(key.tgid),
             start_time: Some(self.clock.wall(key.start_boot_ns)),
@@ -252,6 +255,15 @@ impl Describer {
             user: user.map(|name| UserRecord { name: name.clone() }),
             ..Process::default()
         }
+    }
+
+    /// The id of an image whose exec was not seen: by the start of its process, unless that is the id of the image
+    /// before it, which then is its parent.
+    fn unseen_id(&self, key: &ProcessKey, parent: Option<&ProcessInfo>) -> String {
+        let later =
+            parent.is_some_and(|p| (p.key.tgid, p.key.start_boot_ns) == (key.tgid, key.start_boot_ns));
+        let nth = if later { u64::from(key.exec_id) } else { 0 };
+        exec_id(&self.settings.node_name, key.start_boot_ns + nth, key.tgid)
     }
 
     /// A parent that is not in the table still has an id: the one it would have been given by a scan.

@@ -50,15 +50,25 @@ pub struct Entry {
     pub info: Arc<ProcessInfo>,
     /// Its parent, as events show it.
     pub parent: Option<Arc<ProcessInfo>>,
+    /// Grandparents upwards, where the settings ask for them.
+    pub ancestors: Arc<[Arc<ProcessInfo>]>,
     /// Where it is in its life.
     pub stage: Stage,
+    /// A scan did not find it any more. A record of its end can still come.
+    pub missing: bool,
+}
+
+impl Entry {
+    fn is_over(&self) -> bool {
+        self.missing || self.stage == Stage::Exited
+    }
 }
 
 /// The table.
 #[derive(Debug)]
 pub struct Table {
     entries: HashMap<ProcessId, Entry>,
-    /// In the order of their end.
+    /// Those that are over, in the order of their end; each once.
     exited: VecDeque<(u64, ProcessId)>,
     capacity: usize,
     evicted: u64,
@@ -102,40 +112,47 @@ impl Table {
         self.image(key).or_else(|| self.get(key).map(|entry| Arc::clone(&entry.info)))
     }
 
-    /// Grandparents upwards, at most `limit`.
-    pub fn ancestors(&self, parent: &ProcessInfo, limit: usize) -> Vec<Arc<ProcessInfo>> {
-        let mut found: Vec<Arc<ProcessInfo>> = Vec::new();
-        let mut key = parent.key;
-        while found.len() < limit {
-            let Some(next) = self.get(&key).and_then(|entry| entry.parent.as_ref()) else { break };
-            let next_key = next.key;
-            found.push(Arc::clone(next));
-            // An image whose predecessor in the same process is its parent would lead to itself.
-            if (next_key.tgid, next_key.start_boot_ns) == (key.tgid, key.start_boot_ns) || next_key.tgid == 0
-            {
-                break;
-            }
-            key = next_key;
+    /// The line above a parent, at most `limit` long. The kernel is not part of it.
+    pub fn ancestors(&self, parent: &ProcessInfo, limit: usize) -> Arc<[Arc<ProcessInfo>]> {
+        let Some(entry) = self.get(&parent.key) else { return Arc::default() };
+        let mut line = entry.parent.iter().chain(&*entry.ancestors);
+        if entry.info.key != parent.key {
+            // It runs another program by now; the image in question is further up in its own line.
+            line.find(|info| info.key == parent.key);
         }
-        found
+        line.filter(|info| info.key.tgid != 0).take(limit).cloned().collect()
     }
 
     /// Puts a process in, or its new image in place of the old one.
     pub fn insert(&mut self, entry: Entry) {
-        if self.entries.len() >= self.capacity {
-            self.make_room();
-        }
         let id = ProcessId::from(&entry.info.key);
+        match self.entries.get(&id) {
+            // It is not over after all.
+            Some(old) if old.is_over() => self.exited.retain(|(_, other)| *other != id),
+            Some(_) => {}
+            None if self.entries.len() >= self.capacity => self.make_room(),
+            None => {}
+        }
         self.entries.insert(id, entry);
     }
 
     /// Marks the process as ended.
     pub fn exit(&mut self, key: &ProcessKey, boot_ns: u64) {
+        self.end(key, boot_ns, |entry| entry.stage = Stage::Exited);
+    }
+
+    /// Marks the process as not found any more.
+    pub fn miss(&mut self, key: &ProcessKey, boot_ns: u64) {
+        self.end(key, boot_ns, |entry| entry.missing = true);
+    }
+
+    fn end(&mut self, key: &ProcessKey, boot_ns: u64, mark: impl FnOnce(&mut Entry)) {
         let id = ProcessId::from(key);
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.stage = Stage::Exited;
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if !entry.is_over() {
             self.exited.push_back((boot_ns, id));
         }
+        mark(entry);
         if self.exited.len() > KEEP_EXITED
             && let Some((_, oldest)) = self.exited.pop_front()
         {
@@ -158,9 +175,12 @@ impl Table {
     }
 
     /// Keys of all processes that have not ended and were there before this moment.
-    pub fn living_since_before(&self, boot_ns: u64) -> Vec<ProcessKey> {
-        let alive = self.entries.values().filter(|entry| entry.stage != Stage::Exited);
-        alive.map(|entry| entry.info.key).filter(|key| key.start_boot_ns < boot_ns).collect()
+    pub fn living_since_before(&self, boot_ns: u64) -> Vec<(ProcessKey, Stage)> {
+        self.entries
+            .values()
+            .filter(|entry| !entry.is_over() && entry.info.key.start_boot_ns < boot_ns)
+            .map(|entry| (entry.info.key, entry.stage))
+            .collect()
     }
 
     /// Processes in the table, ended ones among them.

@@ -77,22 +77,24 @@ pub fn join_leaf_first(components: &[u8]) -> Vec<u8> {
 }
 
 /// `file` if it is absolute, else `directory` and `file` joined and cleaned of `.`, `..` and double slashes, by text
-/// alone.
+/// alone. What cannot be made absolute, because only the end of the directory is known or nothing, stays relative.
 pub fn absolute(directory: &str, file: &str) -> String {
     if file.starts_with('/') || file.is_empty() {
         return file.to_owned();
     }
+    let root = if directory.starts_with('/') { "/" } else { "" };
     let mut parts: Vec<&str> = Vec::new();
     for part in directory.split('/').chain(file.split('/')) {
         match part {
             "" | "." => {}
+            ".." if root.is_empty() && parts.last().is_none_or(|last| *last == "..") => parts.push(part),
             ".." => {
                 parts.pop();
             }
             other => parts.push(other),
         }
     }
-    format!("/{}", parts.join("/"))
+    format!("{root}{}", parts.join("/"))
 }
 
 #[cfg(test)]
@@ -138,6 +140,10 @@ mod tests {
         assert_eq!(absolute("/tmp", "./a/../b//c"), "/tmp/b/c");
         assert_eq!(absolute("/", "../../x"), "/x");
         assert_eq!(absolute("/tmp", "/x/../y"), "/x/../y");
+        // Nothing, or only the end of the directory, is known.
+        assert_eq!(absolute("", "./x"), "x");
+        assert_eq!(absolute("", "../x"), "../x");
+        assert_eq!(absolute("b/c", "../../../x"), "../x");
     }
 
     proptest! {
