@@ -279,3 +279,6 @@ pub fn signal_name(number: u32) -> &'static str {
     ];
     NAMES.get(number as usize).copied().unwrap_or("")
 }
+
+#[cfg(test)]
+mod tests;

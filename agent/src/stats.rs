@@ -110,3 +110,46 @@ impl Stats {
         scan.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_record_is_in_one_row_and_one_column() {
+        let stats = Stats::default();
+        let fates = [Fate::Emitted, Fate::Absorbed, Fate::Duplicate, Fate::Malformed];
+        for (number, (kind, _)) in (1u64..).zip(KINDS) {
+            for fate in fates {
+                (0..number).for_each(|_| stats.count(kind, fate));
+            }
+        }
+        let rows = stats.records();
+        assert_eq!(rows.iter().map(|row| &*row.kind).collect::<Vec<_>>(), ["exec", "fork", "exit", "data"]);
+        for (number, row) in (1..).zip(&rows) {
+            let parts = [row.emitted, row.absorbed, row.duplicate, row.malformed];
+            assert_eq!((parts, row.consumed), ([number; 4], 4 * number));
+        }
+        assert_eq!(stats.consumed(kind::EXIT), 12);
+    }
+
+    #[test]
+    fn records_of_no_known_kind_are_counted_as_malformed() {
+        let stats = Stats::default();
+        stats.count(99, Fate::Malformed);
+        stats.count(kind::SCAN, Fate::Malformed);
+        let rows = stats.records();
+        let row = rows.last().unwrap();
+        assert_eq!((rows.len(), &*row.kind, row.consumed, row.malformed), (5, "unknown", 2, 2));
+        assert_eq!(stats.consumed(99), 0);
+    }
+
+    #[test]
+    fn figures_of_table_and_scans_are_kept() {
+        let stats = Stats::default();
+        stats.table(|shown| shown.entries = 3);
+        assert_eq!(stats.table(|_| ()).entries, 3);
+        stats.scan(|shown| shown.scans += 1);
+        assert_eq!(stats.scan(|shown| shown.scans += 1).scans, 2);
+    }
+}

@@ -24,7 +24,7 @@ fn mk_redactor(filter: &str) -> Redactor {
 
 #[test]
 fn ids_are_the_base64_of_node_time_and_pid() {
-    assert_eq!(exec_id("node1", 12_345_678_90, 42), "bm9kZTE6MTIzNDU2Nzg5MDo0Mg==");
+    assert_eq!(exec_id("node1", 1_234_567_890, 42), "bm9kZTE6MTIzNDU2Nzg5MDo0Mg==");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn credentials_and_namespaces_are_shown_only_when_asked_for() {
     assert!(bare.wire.cap.is_none() && bare.wire.ns.is_none() && bare.binary_properties.is_none());
     let full = describe(true, true);
     assert_eq!(full.wire.cap.clone().unwrap().permitted, [0, 1]);
-    assert_eq!(full.wire.ns.clone().unwrap().uts.unwrap().inum, 5);
+    assert_eq!(full.wire.ns.unwrap().uts.unwrap().inum, 5);
     assert!(full.wire.binary_properties.is_none(), "belongs to the exec event alone");
     assert_eq!(full.wire_in_exec().binary_properties.unwrap().setuid, Some(0));
 }
