@@ -72,7 +72,11 @@ fn host(arguments: &[String]) -> Result<()> {
 
 fn planned(place: Place) -> PlannedTest {
     let cap = CAP * place.slowness();
-    PlannedTest { name: TEST.to_owned(), cap_ms: u64::try_from(cap.as_millis()).unwrap_or(u64::MAX) }
+    PlannedTest {
+        name: TEST.to_owned(),
+        cap_ms: u64::try_from(cap.as_millis()).unwrap_or(u64::MAX),
+        group: None,
+    }
 }
 
 fn run_at(place: Place, options: &Options) -> Result<Report> {

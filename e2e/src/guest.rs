@@ -48,11 +48,13 @@ pub(crate) fn run_plan() -> Result<()> {
     let mut channel = Channel::open()?;
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
     channel.send(&Message::Booted { release })?;
-    for test in plan.tests {
-        channel.send(&Message::Started { test: test.name.clone() })?;
-        let report = runner::run_isolated(&test, place);
-        channel.send(&Message::Finished { test: test.name, report })?;
-    }
+    let mut sent = Ok(());
+    runner::run_batch(&plan.tests, place, |message| {
+        if sent.is_ok() {
+            sent = channel.send(&message);
+        }
+    });
+    sent?;
     channel.send(&Message::Done)
 }
 

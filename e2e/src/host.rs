@@ -26,12 +26,17 @@ pub(crate) fn main(suites: &[Suite]) -> ExitCode {
     let mut batches: BTreeMap<Place, Vec<PlannedTest>> = BTreeMap::new();
     let results = Arc::new(Results::default());
     let mut trials = Vec::new();
-    for (name, test, places) in suites.iter().flat_map(Suite::tests) {
+    let all = suites.iter().flat_map(|suite| suite.tests().map(move |test| (suite.group(), test)));
+    for (group, (name, test, places)) in all {
         for place in places {
             let trial_name = format!("{place}::{name}");
             if selection::is_selected(&arguments, &trial_name) {
                 let cap_ms = u64::try_from(test.cap(*place).as_millis()).unwrap_or(u64::MAX);
-                batches.entry(*place).or_default().push(PlannedTest { name: name.clone(), cap_ms });
+                batches.entry(*place).or_default().push(PlannedTest {
+                    name: name.clone(),
+                    cap_ms,
+                    group: group.clone(),
+                });
             }
             let (results, name, place) = (Arc::clone(&results), name.clone(), *place);
             trials.push(Trial::test(trial_name, move || results.wait(place, &name).map_err(Into::into)));

@@ -9,6 +9,7 @@ pub mod lives;
 pub mod mounts;
 pub mod process;
 pub mod rpc;
+mod shared;
 pub mod truth;
 mod watch;
 
@@ -18,5 +19,6 @@ pub use events::{Event, EventExt, Events, Life, Silent};
 pub use expect::{Expect, exec, exit};
 pub use ledger::Ledger;
 pub use process::{Ended, Reported};
+pub(crate) use shared::SharedAgent;
 pub use truth::{Fact, Truth};
 pub use watch::Watch;

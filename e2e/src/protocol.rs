@@ -17,6 +17,8 @@ pub(crate) struct Plan {
 pub(crate) struct PlannedTest {
     pub(crate) name: String,
     pub(crate) cap_ms: u64,
+    /// Neighbours of the same group run in one process, and share its agent.
+    pub(crate) group: Option<String>,
 }
 
 /// How one test went.

@@ -48,12 +48,26 @@ pub struct Suite {
     name: &'static str,
     places: &'static [Place],
     tests: Vec<Test>,
+    shares_agent: bool,
 }
 
 impl Suite {
     /// A suite whose tests run at `places` unless they say otherwise.
     pub fn new(name: &'static str, places: &'static [Place], tests: impl Into<Vec<Test>>) -> Self {
-        Self { name, places, tests: tests.into() }
+        Self { name, places, tests: tests.into(), shares_agent: false }
+    }
+
+    /// Lets the tests run one after the other in one process, in which [`Watch::start`](crate::kit::Watch::start) gives
+    /// them one agent: starting one takes longer than most tests. A crash or a hang still costs one test only.
+    #[must_use]
+    pub fn sharing_an_agent(mut self) -> Self {
+        self.shares_agent = true;
+        self
+    }
+
+    /// What tests must have in common to share a process.
+    pub(crate) fn group(&self) -> Option<String> {
+        self.shares_agent.then(|| self.name.to_owned())
     }
 
     /// Every test with its full name and the places it runs at.

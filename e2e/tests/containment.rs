@@ -20,12 +20,13 @@ fn main() -> ExitCode {
     let inner = env::var_os(INNER).is_some();
     let spawned = env::args().nth(1).is_some_and(|argument| argument.starts_with("__"));
     if inner || spawned || std::process::id() == 1 {
-        return tetragon_e2e::main(&[misbehaving()]);
+        return tetragon_e2e::main(&[misbehaving(), together()]);
     }
     let trials = vec![
         trial("a_panic_fails_its_test_with_what_it_printed", a_panic_fails_its_test_with_what_it_printed),
         trial("a_hang_ends_at_the_cap", a_hang_ends_at_the_cap),
         trial("what_a_test_leaves_running_is_ended", what_a_test_leaves_running_is_ended),
+        trial("tests_that_share_a_process_fail_alone", tests_that_share_a_process_fail_alone),
         trial(
             "a_kernel_panic_fails_the_rest_with_the_console",
             a_kernel_panic_fails_the_rest_with_the_console,
@@ -57,6 +58,35 @@ fn misbehaving() -> Suite {
             test!(behaves).on(VMS),
         ],
     )
+}
+
+/// Tests that share a process.
+fn together() -> Suite {
+    Suite::new(
+        "together",
+        NATIVE,
+        [
+            test!(first),
+            test!(panics),
+            test!(between),
+            test!(hangs).within(Duration::from_secs(1)),
+            test!(last),
+        ],
+    )
+    .sharing_an_agent()
+}
+
+fn first(_: &Env) -> Result<()> {
+    println!("the first prints");
+    Ok(())
+}
+
+fn between(_: &Env) -> Result<()> {
+    anyhow::bail!("meant to fail")
+}
+
+fn last(_: &Env) -> Result<()> {
+    Ok(())
 }
 
 fn panics(_: &Env) -> Result<()> {
@@ -137,6 +167,13 @@ fn what_a_test_leaves_running_is_ended() -> Result<()> {
     let pid = report.split(' ').next().context("an empty report")?;
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     ensure!(name.trim() != "actor", "process {pid} still runs");
+    Ok(())
+}
+
+fn tests_that_share_a_process_fail_alone() -> Result<()> {
+    let said = failing(&mut inner(&["native::together"])?)?;
+    says(&said, &["2 passed; 3 failed", "out of ideas", "meant to fail", "did not end within 1s"])?;
+    ensure!(!said.contains("the first prints"), "what another test printed is shown:\n{said}");
     Ok(())
 }
 

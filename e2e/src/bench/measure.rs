@@ -34,8 +34,8 @@ struct Candidate {
 }
 
 /// A candidate that runs.
-struct Running<'env> {
-    agent: Agent<'env>,
+struct Running {
+    agent: Agent,
     export: Export,
 }
 
@@ -216,13 +216,13 @@ struct StartUp {
 }
 
 impl Candidate {
-    fn start<'env>(&self, env: &'env Env, beacon: &Program) -> Result<(Running<'env>, StartUp)> {
+    fn start(&self, env: &Env, beacon: &Program) -> Result<(Running, StartUp)> {
         let mut launch = Launch::new(env)?.program(&self.program).arg("--export-file-max-size-mb=1000");
         for argument in &self.arguments {
             launch = launch.arg(argument);
         }
         let begun = Instant::now();
-        let mut agent = launch.start_unready()?;
+        let agent = launch.start_unready()?;
         let mut export = Export::new(agent.path("events.json"), beacon);
         let (mut first_event, mut first_live) = (None, None);
         let mut beacons = 0;
@@ -262,7 +262,7 @@ struct Storm {
     missing: u64,
 }
 
-impl Running<'_> {
+impl Running {
     fn storm(&mut self, env: &Env, plan: &Plan, program: &Program) -> Result<Storm> {
         let pid = self.agent.pid();
         let wanted = self.export.matching + 2 * u64::from(plan.execs);

@@ -10,26 +10,29 @@ const DIRECTORY: &str = "TETRAGON_BIN_DIR";
 /// What to do when one is missing.
 pub const REMEDY: &str = "build it first (`cargo build --release -p tetragon -p tetra`), or name the directory in TETRAGON_BIN_DIR";
 
-/// The directory that holds them: that of this binary's build profile, if not overridden.
-pub fn directory() -> Result<PathBuf> {
-    if let Some(directory) = std::env::var_os(DIRECTORY) {
-        return Ok(directory.into());
+/// Programs of the harness itself: always those of this very build.
+const OWN: &[&str] = &["actor"];
+
+/// One of our binaries, beside this one unless overridden; an error with the remedy if it has not been built.
+pub fn find(name: &str) -> Result<PathBuf> {
+    let directory = match std::env::var_os(DIRECTORY) {
+        Some(directory) if !OWN.contains(&name) => directory.into(),
+        _ => own_directory()?,
+    };
+    let path = directory.join(name);
+    if !path.is_file() {
+        bail!("{} is missing; {REMEDY}", path.display());
     }
+    Ok(path)
+}
+
+fn own_directory() -> Result<PathBuf> {
     let own = std::env::current_exe().context("find this binary")?;
     let directory = own.parent().context("this binary has no directory")?;
     Ok(match directory.file_name() {
         Some(name) if name == "deps" => directory.parent().unwrap_or(directory).to_owned(),
         _ => directory.to_owned(),
     })
-}
-
-/// One of our binaries; an error with the remedy if it has not been built.
-pub fn find(name: &str) -> Result<PathBuf> {
-    let path = directory()?.join(name);
-    if !path.is_file() {
-        bail!("{} is missing; {REMEDY}", path.display());
-    }
-    Ok(path)
 }
 
 /// A program of the machine that the harness calls; an error with the package if it is missing.

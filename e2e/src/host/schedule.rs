@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::vm::{self, Vm};
 use crate::place::Place;
-use crate::protocol::{PlannedTest, Report};
+use crate::protocol::{Message, PlannedTest, Report};
 use crate::runner;
 
 /// Overrides how many batches run at a time.
@@ -126,9 +126,11 @@ fn jobs() -> usize {
 fn run_batch(place: Place, tests: &[PlannedTest], results: &Results) {
     match place {
         Place::Native => {
-            for test in tests {
-                results.put(place, &test.name, runner::run_isolated(test, place));
-            }
+            runner::run_batch(tests, place, |message| {
+                if let Message::Finished { test, report } = message {
+                    results.put(place, &test, report);
+                }
+            });
         }
         Place::Vm { kernel, preempt_full } => {
             let outcome = Vm::for_tests(kernel, preempt_full, place, tests).and_then(|machine| {

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +13,7 @@ use rustix::process::Signal;
 use super::events::Events;
 use super::ledger::Ledger;
 use super::{Env, process, rpc};
+use crate::place::Place;
 use crate::runner;
 
 /// The line of its log after which the agent sees everything.
@@ -20,6 +22,8 @@ const READY: &str = "Listening for events...";
 const START_CAP: Duration = Duration::from_secs(10);
 /// Native time to end after SIGTERM.
 const STOP_CAP: Duration = Duration::from_secs(10);
+/// Native time until nothing is on its way any more.
+const LEDGER_CAP: Duration = Duration::from_secs(5);
 /// Name of the node in events.
 pub const NODE: &str = "e2e-node";
 
@@ -36,7 +40,11 @@ impl<'env> Launch<'env> {
     /// The agent with nothing of the machine's configuration: export file, socket, pins and directories of its own.
     pub fn new(env: &'env Env) -> Result<Self> {
         let number = fs::read_dir(env.dir())?.count();
-        let dir = env.file(format!("agent-{number}"));
+        Self::in_directory(env, env.file(format!("agent-{number}")))
+    }
+
+    /// As [`new`](Self::new), living in `dir`.
+    pub(super) fn in_directory(env: &'env Env, dir: PathBuf) -> Result<Self> {
         for directory in ["config", "policies"] {
             fs::create_dir_all(dir.join(directory))?;
         }
@@ -48,7 +56,7 @@ impl<'env> Launch<'env> {
             at("bpf-lib", "lib"),
             at("export-filename", "events.json"),
             format!("--server-address=unix://{}", dir.join("socket").display()).into(),
-            format!("--bpf-dir=e2e-{}-{number}", std::process::id()).into(),
+            format!("--bpf-dir=e2e-{}", std::process::id()).into(),
             "--health-server-address=".into(),
             // One file holds all of a test.
             "--export-file-max-size-mb=4096".into(),
@@ -68,6 +76,12 @@ impl<'env> Launch<'env> {
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(argument.as_ref().to_owned());
         self
+    }
+
+    /// Switches on what it can show about processes beyond the default.
+    #[must_use]
+    pub fn showing_all(self) -> Self {
+        self.arg("--enable-process-cred").arg("--enable-process-ns")
     }
 
     /// Runs it by way of another program, which gets the agent's command line as its last arguments.
@@ -110,39 +124,43 @@ impl<'env> Launch<'env> {
     }
 
     /// Starts it without waiting for anything.
-    pub fn start_unready(&self) -> Result<Agent<'env>> {
-        Ok(Agent { env: self.env, dir: self.dir.clone(), child: Some(self.spawn()?) })
+    pub fn start_unready(&self) -> Result<Agent> {
+        let child = self.spawn()?;
+        let (place, dir) = (self.env.place(), self.dir.clone());
+        Ok(Agent { place, dir, pid: child.id(), child: Mutex::new(Some(child)) })
     }
 
     /// Starts it and waits until it sees everything.
-    pub fn start(&self) -> Result<Agent<'env>> {
-        let mut agent = self.start_unready()?;
+    pub fn start(&self) -> Result<Agent> {
+        let agent = self.start_unready()?;
         agent.wait_ready()?;
         Ok(agent)
     }
 
     /// Starts an agent that must end by itself; returns how, and its log.
     pub fn start_in_vain(&self) -> Result<(ExitStatus, String)> {
-        let mut agent = self.start_unready()?;
+        let agent = self.start_unready()?;
         let status = agent.wait_end(START_CAP).context("an agent that must not start")?;
         Ok((status, agent.log()))
     }
 }
 
 /// A started agent; killed when dropped.
-pub struct Agent<'env> {
-    env: &'env Env,
+pub struct Agent {
+    place: Place,
     dir: PathBuf,
-    child: Option<Child>,
+    pid: u32,
+    /// Absent once it has been stopped.
+    child: Mutex<Option<Child>>,
 }
 
-impl Agent<'_> {
+impl Agent {
     /// Waits for the line that tells that the agent sees everything.
-    pub fn wait_ready(&mut self) -> Result<()> {
-        let cap = self.env.patience(START_CAP);
+    pub fn wait_ready(&self) -> Result<()> {
+        let cap = START_CAP * self.place.slowness();
         let begun = Instant::now();
         while !self.log().contains(READY) {
-            if let Some(status) = self.child()?.try_wait()? {
+            if let Some(status) = self.ended()? {
                 bail!("the agent ended ({status}) before it was ready:\n{}", self.log());
             }
             ensure!(begun.elapsed() < cap, "the agent was not ready within {cap:?}:\n{}", self.log());
@@ -151,15 +169,17 @@ impl Agent<'_> {
         Ok(())
     }
 
-    fn child(&mut self) -> Result<&mut Child> {
-        self.child.as_mut().context("the agent has been stopped")
+    /// How it ended, if it has.
+    fn ended(&self) -> Result<Option<ExitStatus>> {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        child.as_mut().context("the agent has been stopped")?.try_wait().context("look after the agent")
     }
 
-    fn wait_end(&mut self, native: Duration) -> Result<ExitStatus> {
-        let cap = self.env.patience(native);
+    fn wait_end(&self, native: Duration) -> Result<ExitStatus> {
+        let cap = native * self.place.slowness();
         let begun = Instant::now();
         loop {
-            if let Some(status) = self.child()?.try_wait()? {
+            if let Some(status) = self.ended()? {
                 return Ok(status);
             }
             ensure!(begun.elapsed() < cap, "the agent did not end within {cap:?}:\n{}", self.log());
@@ -169,12 +189,12 @@ impl Agent<'_> {
 
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.child.as_ref().map_or(0, Child::id)
+        self.pid
     }
 
     /// Whether it still runs.
-    pub fn is_running(&mut self) -> Result<bool> {
-        Ok(self.child()?.try_wait()?.is_none())
+    pub fn is_running(&self) -> Result<bool> {
+        Ok(self.ended()?.is_none())
     }
 
     /// All it has logged so far.
@@ -199,7 +219,7 @@ impl Agent<'_> {
 
     /// Subscribes to its events; all that happens from now on will be seen.
     pub fn events(&self) -> Result<Events> {
-        Events::subscribe(&self.socket(), self.env.place())
+        Events::subscribe(&self.socket(), self.place)
     }
 
     /// Its ledger at this moment, which may be in motion.
@@ -210,10 +230,11 @@ impl Agent<'_> {
     /// Its ledger once it adds up and nothing is on its way any more.
     pub fn settled_ledger(&self) -> Result<Ledger> {
         let mut last = String::new();
-        let settled = self.env.eventually("a ledger that adds up", Duration::from_secs(5), || {
+        let cap = LEDGER_CAP * self.place.slowness();
+        let settled = process::eventually("a ledger that adds up", cap, || {
             let ledger = self.ledger()?;
             // This machine has other processes too, which never rest.
-            match ledger.check_settled(self.env.place().is_native()) {
+            match ledger.check_settled(self.place.is_native()) {
                 Ok(()) => Ok(Some(ledger)),
                 Err(error) => {
                     last = format!("{error:#}\n{:#?}", ledger.0);
@@ -225,41 +246,24 @@ impl Agent<'_> {
     }
 
     /// Ends it in an orderly way.
-    pub fn stop(mut self) -> Result<Stopped> {
+    pub fn stop(&self) -> Result<()> {
         self.signal(Signal::TERM)?;
         let status = self.wait_end(STOP_CAP)?;
         ensure!(status.success(), "the agent ended with {status}:\n{}", self.log());
-        self.child = None;
-        Ok(Stopped { dir: self.dir.clone() })
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
     }
 }
 
-impl Drop for Agent<'_> {
+impl Drop for Agent {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        if let Some(mut child) = self.child.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = child.kill();
             let _ = child.wait();
         }
         if std::thread::panicking() {
             eprintln!("---- log of the agent ----\n{}", self.log());
         }
-    }
-}
-
-/// What an orderly stopped agent leaves.
-pub struct Stopped {
-    dir: PathBuf,
-}
-
-impl Stopped {
-    /// The events it exported.
-    pub fn exported(&self) -> Result<Vec<super::Event>> {
-        exported(&self.dir.join("events.json"))
-    }
-
-    /// All it logged.
-    pub fn log(&self) -> Result<String> {
-        runner::tail(&self.dir.join("log"), 256 * 1024)
     }
 }
 

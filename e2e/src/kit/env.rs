@@ -3,10 +3,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 
+use super::shared::SharedAgent;
 use crate::place::Place;
 
 /// Where the binaries are in a guest.
@@ -16,16 +18,19 @@ pub(crate) const GUEST_BIN: &str = "/bin";
 pub struct Env {
     place: Place,
     dir: PathBuf,
-    bin: PathBuf,
+    shared: Option<Rc<SharedAgent>>,
     figures: RefCell<BTreeMap<String, f64>>,
 }
 
 impl Env {
-    pub(crate) fn new(place: Place, dir: &Path) -> Result<Self> {
-        let bin = if place.is_native() { crate::host::binaries::directory()? } else { GUEST_BIN.into() };
-        let dir = dir.join("files");
+    pub(crate) fn new(place: Place, dir: PathBuf, shared: Option<Rc<SharedAgent>>) -> Result<Self> {
         std::fs::create_dir(&dir).context("make the test's directory")?;
-        Ok(Self { place, dir, bin, figures: RefCell::default() })
+        Ok(Self { place, dir, shared, figures: RefCell::default() })
+    }
+
+    /// The agent shared with the tests before and after, if the suite wants that.
+    pub(super) fn shared(&self) -> Option<&Rc<SharedAgent>> {
+        self.shared.as_ref()
     }
 
     /// Where the test runs.
@@ -45,10 +50,11 @@ impl Env {
 
     /// One of our binaries: `tetragon`, `tetra`, `actor`.
     pub fn binary(&self, name: &str) -> Result<PathBuf> {
-        let path = self.bin.join(name);
-        if !path.exists() {
-            bail!("{} is missing; {}", path.display(), crate::host::binaries::REMEDY);
+        if self.place.is_native() {
+            return crate::host::binaries::find(name);
         }
+        let path = Path::new(GUEST_BIN).join(name);
+        ensure!(path.is_file(), "{} is missing; {}", path.display(), crate::host::binaries::REMEDY);
         Ok(path)
     }
 
@@ -62,7 +68,14 @@ impl Env {
         self.figures.borrow_mut().insert(name.into(), value);
     }
 
-    pub(crate) fn into_figures(self) -> BTreeMap<String, f64> {
-        self.figures.into_inner()
+    pub(crate) fn figures(&self) -> BTreeMap<String, f64> {
+        self.figures.borrow().clone()
+    }
+}
+
+impl Drop for Env {
+    fn drop(&mut self) {
+        // In a guest it lies in memory that the next test may need.
+        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }

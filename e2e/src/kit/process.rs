@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, WaitId, WaitIdOptions};
@@ -90,19 +90,27 @@ impl Env {
         &self,
         what: &str,
         native: Duration,
-        mut condition: impl FnMut() -> Result<Option<T>>,
+        condition: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
-        let cap = self.patience(native);
-        let begun = std::time::Instant::now();
-        loop {
-            if let Some(value) = condition()? {
-                return Ok(value);
-            }
-            if begun.elapsed() > cap {
-                bail!("waited {cap:?} in vain for {what}");
-            }
-            std::thread::sleep(Duration::from_millis(5));
+        eventually(what, self.patience(native), condition)
+    }
+}
+
+/// As [`Env::eventually`], with the time as it is.
+pub(super) fn eventually<T>(
+    what: &str,
+    cap: Duration,
+    mut condition: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let begun = Instant::now();
+    loop {
+        if let Some(value) = condition()? {
+            return Ok(value);
         }
+        if begun.elapsed() > cap {
+            bail!("waited {cap:?} in vain for {what}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

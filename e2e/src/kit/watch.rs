@@ -2,33 +2,37 @@
 
 use std::ffi::OsStr;
 use std::process::Command;
+use std::rc::Rc;
 
 use anyhow::Result;
 
-use super::agent::Stopped;
 use super::process::{Ended, run};
 use super::{Agent, Env, Events, Launch, Life};
 
-/// A running agent and all events since its start.
+/// A running agent and all events since the subscription.
 pub struct Watch<'env> {
     env: &'env Env,
     /// The agent.
-    pub agent: Agent<'env>,
+    pub agent: Rc<Agent>,
     /// Its events.
     pub events: Events,
+    shared: bool,
 }
 
 impl<'env> Watch<'env> {
-    /// Starts an agent that shows all it can about processes.
+    /// Watches with an agent that shows all it can about processes: the suite's own one if its tests share one.
     pub fn start(env: &'env Env) -> Result<Self> {
-        Self::launch(env, &Launch::new(env)?.arg("--enable-process-cred").arg("--enable-process-ns"))
+        let Some(shared) = env.shared() else { return Self::launch(env, &Launch::new(env)?.showing_all()) };
+        let agent = shared.get(env)?;
+        let events = agent.events()?;
+        Ok(Self { env, agent, events, shared: true })
     }
 
     /// Starts this agent.
-    pub fn launch(env: &'env Env, launch: &Launch<'env>) -> Result<Self> {
-        let agent = launch.start()?;
+    pub fn launch(env: &'env Env, launch: &Launch<'_>) -> Result<Self> {
+        let agent = Rc::new(launch.start()?);
         let events = agent.events()?;
-        Ok(Self { env, agent, events })
+        Ok(Self { env, agent, events, shared: false })
     }
 
     /// Lets the actor do something, and waits until its whole life has been told.
@@ -48,11 +52,20 @@ impl<'env> Watch<'env> {
         self.act(["exit", "0"]).map(drop)
     }
 
-    /// Ends the agent after its ledger was found to add up without a loss.
-    pub fn finish(self) -> Result<Stopped> {
-        let ledger = self.agent.settled_ledger()?;
-        ledger.check_lossless()?;
+    /// Checks that the ledger adds up without a loss, and ends the agent if it is not shared.
+    pub fn finish(self) -> Result<()> {
+        self.agent.settled_ledger()?.check_lossless()?;
+        self.end()
+    }
+
+    /// As [`finish`](Self::finish), after losses that were meant.
+    pub fn finish_with_losses(self) -> Result<()> {
+        self.agent.settled_ledger()?;
+        self.end()
+    }
+
+    fn end(self) -> Result<()> {
         drop(self.events);
-        self.agent.stop()
+        if self.shared { Ok(()) } else { self.agent.stop() }
     }
 }

@@ -173,9 +173,7 @@ fn full_export_disk(env: &Env, disk: &Path) -> Result<()> {
         let expected = exec().exec_id(id);
         Ok(read()?.0.iter().any(|event| expected.is_met_by(event)).then_some(()))
     })?;
-    watch.agent.settled_ledger()?;
-    drop(watch.events);
-    watch.agent.stop()?;
+    watch.finish_with_losses()?;
     let (_, broken) = read()?;
     ensure!(broken == 0, "{broken} torn lines");
     Ok(())

@@ -6,7 +6,6 @@ mod directories;
 mod endings;
 mod images;
 mod relatives;
-mod running;
 
 use tetragon_e2e::place::EVERYWHERE;
 use tetragon_e2e::{Suite, Test};
@@ -19,8 +18,7 @@ pub(crate) fn suite() -> Suite {
         endings::tests(),
         images::tests(),
         relatives::tests(),
-        running::tests(),
     ]
     .concat();
-    Suite::new("cases", EVERYWHERE, tests)
+    Suite::new("cases", EVERYWHERE, tests).sharing_an_agent()
 }

@@ -66,9 +66,7 @@ fn a_stopped_reader_of_a_small_ring(env: &Env) -> Result<()> {
             Ok((told == lost).then_some(()))
         },
     )?;
-    drop(watch.events);
-    watch.agent.stop()?;
-    Ok(())
+    watch.finish_with_losses()
 }
 
 fn a_stopped_reader_of_a_large_ring(env: &Env) -> Result<()> {
@@ -83,7 +81,7 @@ fn a_stopped_reader_of_a_large_ring(env: &Env) -> Result<()> {
         let told = watch.events.matching(&expected.binary(storm.program())).len();
         ensure!(told == storm.processes(), "{told} {what} of {}", storm.processes());
     }
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn a_full_queue(env: &Env) -> Result<()> {
@@ -101,9 +99,7 @@ fn a_full_queue(env: &Env) -> Result<()> {
     ledger.check()?;
     let ledger = watch.agent.settled_ledger()?;
     ensure!(ledger.lost() == 0, "a full queue reached the kernel: {:#?}", ledger.0.hooks);
-    drop(watch.events);
-    watch.agent.stop()?;
-    Ok(())
+    watch.finish_with_losses()
 }
 
 /// Executes the actor with 5 MB of arguments, and returns its exec event.
@@ -139,7 +135,7 @@ fn five_megabytes_of_arguments(env: &Env) -> Result<()> {
     ensure!(told.arguments.len() == expected.len(), "{} of {} bytes", told.arguments.len(), expected.len());
     ensure!(told.arguments == expected, "the arguments were changed");
     ensure!(!told.flags.contains("Args"), "flags are {:?}", told.flags);
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn five_megabytes_of_arguments_in_a_small_ring(env: &Env) -> Result<()> {
@@ -163,7 +159,5 @@ fn five_megabytes_of_arguments_in_a_small_ring(env: &Env) -> Result<()> {
     let ledger = watch.agent.settled_ledger()?;
     // Life-cycle records have a ring of their own.
     ensure!(unplaced(&ledger)? == 0, "the arguments crowded out an exec or exit: {:#?}", ledger.0.hooks);
-    drop(watch.events);
-    watch.agent.stop()?;
-    Ok(())
+    watch.finish_with_losses()
 }

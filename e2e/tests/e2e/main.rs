@@ -4,6 +4,7 @@ mod bad_input;
 mod cases;
 mod harness;
 mod losses;
+mod running;
 mod storm;
 mod streams;
 
@@ -13,6 +14,7 @@ fn main() -> ExitCode {
     tetragon_e2e::main(&[
         harness::suite(),
         cases::suite(),
+        running::suite(),
         storm::suite(),
         losses::suite(),
         streams::suite(),

@@ -40,8 +40,7 @@ fn undisturbed(
     let ledger = watch.agent.settled_ledger()?;
     ensure!(ledger.lost() == 0, "records were lost: {:#?}", ledger.0.hooks);
     let streamed = watch.events.all();
-    drop(watch.events);
-    watch.agent.stop()?;
+    watch.finish_with_losses()?;
     for (name, told) in [("stream", streamed), ("file", agent::exported(&launch.path("events.json"))?)] {
         Told::sort(&told, storm.program()).context(name)?.check_complete(&truth).context(name)?;
     }
@@ -119,5 +118,5 @@ fn the_command_line_client_shows_events(env: &Env) -> Result<()> {
     let status = tetra(env, &watch)?.arg("status").output()?;
     let said = String::from_utf8_lossy(&status.stdout);
     ensure!(status.status.success() && said.contains("Health Status: running"), "{said}");
-    watch.finish().map(drop)
+    watch.finish()
 }

@@ -48,7 +48,7 @@ fn shown(env: &Env, arguments: &[&OsStr], expected: &str, exact: bool) -> Result
     let list: Vec<&[u8]> = [actor.as_os_str()].iter().chain(arguments).map(|word| word.as_bytes()).collect();
     let told: Vec<&[u8]> = process.argv.iter().map(AsRef::as_ref).collect();
     ensure!(told == if exact { list } else { Vec::new() }, "argv is {told:?}");
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn words<'a>(words: &'a [&'a str]) -> Vec<&'a OsStr> {
@@ -97,5 +97,5 @@ fn an_argument_list_without_even_a_name(env: &Env) -> Result<()> {
     let process = life.last()?;
     ensure!(process.arguments.is_empty(), "arguments are {:?}", process.arguments);
     ensure!(life.execs.len() == 2, "{} execs", life.execs.len());
-    watch.finish().map(drop)
+    watch.finish()
 }

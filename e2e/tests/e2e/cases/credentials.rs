@@ -46,7 +46,7 @@ fn root(env: &Env) -> Result<()> {
     ensure!(process.binary_properties.is_none(), "{process:#?}");
     let capabilities = process.cap.as_ref().context("no capabilities")?;
     ensure!(capabilities.permitted().any(|one| one == CapabilitiesType::CapSysAdmin), "{capabilities:#?}");
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn another_user(env: &Env) -> Result<()> {
@@ -58,7 +58,7 @@ fn another_user(env: &Env) -> Result<()> {
     ensure!(all == [Some(UID); 8], "{all:?}");
     let capabilities = process.cap.unwrap_or_default();
     ensure!(capabilities.permitted.is_empty() && capabilities.effective.is_empty(), "{capabilities:#?}");
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn set_uid(env: &Env) -> Result<()> {
@@ -75,7 +75,7 @@ fn set_uid(env: &Env) -> Result<()> {
     );
     let ids = process.process_credentials.context("no credentials")?;
     ensure!((ids.uid, ids.euid, ids.suid) == (Some(UID), Some(0), Some(0)), "{ids:#?}");
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn set_uid_of_another_user(env: &Env) -> Result<()> {
@@ -88,7 +88,7 @@ fn set_uid_of_another_user(env: &Env) -> Result<()> {
     let properties = process.binary_properties.clone().context("no properties")?;
     ensure!(properties.setuid == Some(77), "{properties:#?}");
     ensure!(reasons(&process).is_empty(), "user 77 has no privileges: {properties:#?}");
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn set_gid(env: &Env) -> Result<()> {
@@ -103,7 +103,7 @@ fn set_gid(env: &Env) -> Result<()> {
         reasons(&process) == [ProcessPrivilegesChanged::PrivilegesRaisedExecFileSetgid],
         "{properties:#?}"
     );
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn file_capabilities(env: &Env) -> Result<()> {
@@ -122,7 +122,7 @@ fn file_capabilities(env: &Env) -> Result<()> {
         ensure!(set == [CapabilitiesType::CapNetRaw], "{capabilities:#?}");
     }
     ensure!(reasons(&process) == [ProcessPrivilegesChanged::PrivilegesRaisedExecFileCap], "{process:#?}");
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn namespaces_are_those_of_the_process(env: &Env) -> Result<()> {
@@ -155,5 +155,5 @@ fn namespaces_are_those_of_the_process(env: &Env) -> Result<()> {
             );
         }
     }
-    watch.finish().map(drop)
+    watch.finish()
 }

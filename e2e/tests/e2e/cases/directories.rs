@@ -28,7 +28,7 @@ fn shown_in(env: &Env, directory: &Path, expected: &str) -> Result<()> {
     ensure!(process.cwd == expected, "cwd is {:?}, expected {expected:?}", process.cwd);
     ensure!(process.flags.contains("rootcwd") == (expected == "/"), "flags are {:?}", process.flags);
     ensure!(!process.flags.contains("error"), "flags are {:?}", process.flags);
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn the_root(env: &Env) -> Result<()> {
@@ -58,7 +58,7 @@ fn a_directory_of_4000_bytes(env: &Env) -> Result<()> {
     let process = life.last()?;
     ensure!(process.cwd == expected, "{} bytes of cwd: {:?}", process.cwd.len(), process.cwd);
     ensure!(!process.flags.contains("error"), "flags are {:?}", process.flags);
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn a_deleted_directory(env: &Env) -> Result<()> {
@@ -72,7 +72,7 @@ fn a_deleted_directory(env: &Env) -> Result<()> {
     ended.expect_code(0)?;
     let process = life.last()?;
     ensure!(process.cwd == format!("{directory} (deleted)"), "cwd is {:?}", process.cwd);
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn a_directory_that_is_not_utf8(env: &Env) -> Result<()> {
@@ -102,5 +102,5 @@ fn a_relative_binary_is_made_absolute(env: &Env) -> Result<()> {
     ended.expect_code(0)?;
     let process = life.last()?;
     ensure!(process.binary == copy.to_string_lossy(), "binary is {:?}", process.binary);
-    watch.finish().map(drop)
+    watch.finish()
 }

@@ -28,7 +28,7 @@ fn every_exit_code(env: &Env) -> Result<()> {
         ensure!(i64::from(told.status) == i64::from(code) && told.signal.is_empty(), "{code}: {told:#?}");
         ensure!(told.time.is_some(), "no time: {told:#?}");
     }
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn death_by_signal(env: &Env) -> Result<()> {
@@ -46,7 +46,7 @@ fn death_by_signal(env: &Env) -> Result<()> {
         let pid = ended.expect_signal(number)?.pid;
         watch.events.expect(&exit().pid(pid).signal(name).status(0))?;
     }
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn a_core_dump(env: &Env) -> Result<()> {
@@ -55,7 +55,7 @@ fn a_core_dump(env: &Env) -> Result<()> {
     let ended = ended.expect_signal(6)?;
     ensure!(std::os::unix::process::ExitStatusExt::core_dumped(&ended.status), "no core was dumped");
     watch.events.expect(&exit().pid(ended.pid).signal("SIGABRT").status(0))?;
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn the_last_thread_ends_the_process(env: &Env) -> Result<()> {
@@ -65,7 +65,7 @@ fn the_last_thread_ends_the_process(env: &Env) -> Result<()> {
     life.only()?;
     life.last()?;
     watch.events.expect(&exit().pid(ended.pid).status(4))?;
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn threads_end_silently(env: &Env) -> Result<()> {
@@ -77,5 +77,5 @@ fn threads_end_silently(env: &Env) -> Result<()> {
     watch.catch_up()?;
     let exits = watch.events.matching(&exit().exec_id(&process.exec_id));
     ensure!(exits.len() == 1, "{} exits", exits.len());
-    watch.finish().map(drop)
+    watch.finish()
 }

@@ -45,7 +45,7 @@ fn a_memfd(env: &Env) -> Result<()> {
     ensure!(process.binary.starts_with("/dev/fd/"), "binary is {:?}", process.binary);
     ensure!(process.arguments == "exit 3", "arguments are {:?}", process.arguments);
     ensure!(unlinked_inode(&process)? != 0, "{process:#?}");
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn a_deleted_binary(env: &Env) -> Result<()> {
@@ -54,7 +54,7 @@ fn a_deleted_binary(env: &Env) -> Result<()> {
     let inode = fs::metadata(&copy)?.ino();
     let process = executed(&watch, &["unlink-exec", copy.to_str().context("path")?, "name", "exit", "3"])?;
     ensure!(unlinked_inode(&process)? == inode, "{process:#?} is not {inode}");
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn a_shebang_script(env: &Env) -> Result<()> {
@@ -66,7 +66,7 @@ fn a_shebang_script(env: &Env) -> Result<()> {
     let process = executed(&watch, &["run", path, "exit", "3"])?;
     ensure!(process.binary == path, "binary is {:?}", process.binary);
     ensure!(process.arguments == format!("script {path} exit 3"), "arguments are {:?}", process.arguments);
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn execveat_with_a_directory(env: &Env) -> Result<()> {
@@ -78,7 +78,7 @@ fn execveat_with_a_directory(env: &Env) -> Result<()> {
     let shown = process.binary.strip_prefix("/dev/fd/").and_then(|rest| rest.strip_suffix("/copy"));
     ensure!(shown.is_some_and(|number| number.parse::<u32>().is_ok()), "binary is {:?}", process.binary);
     ensure!(process.binary_properties.is_none(), "{process:#?}");
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn execveat_with_an_empty_path(env: &Env) -> Result<()> {
@@ -87,7 +87,7 @@ fn execveat_with_an_empty_path(env: &Env) -> Result<()> {
     let process = executed(&watch, &["execveat-fd", copy.to_str().context("path")?, "name", "exit", "3"])?;
     let shown = process.binary.strip_prefix("/dev/fd/");
     ensure!(shown.is_some_and(|number| number.parse::<u32>().is_ok()), "binary is {:?}", process.binary);
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn an_exec_from_another_thread(env: &Env) -> Result<()> {
@@ -97,7 +97,7 @@ fn an_exec_from_another_thread(env: &Env) -> Result<()> {
     // The thread takes over the id of the leader, which ends.
     let process = executed(&watch, &["thread-exec", path, "name", "exit", "3"])?;
     ensure!(process.binary == path && process.tid == process.pid, "{process:#?}");
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn an_exec_in_the_same_process(env: &Env) -> Result<()> {
@@ -111,7 +111,7 @@ fn an_exec_in_the_same_process(env: &Env) -> Result<()> {
     let clones = [first, second].map(|process| process.flags.split(' ').any(|flag| flag == "clone"));
     ensure!(clones == [true, false], "flags are {:?} and {:?}", first.flags, second.flags);
     life.last()?;
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn an_exec_that_fails(env: &Env) -> Result<()> {
@@ -123,7 +123,7 @@ fn an_exec_that_fails(env: &Env) -> Result<()> {
     let (ended, life) = watch.act(["failed-exec", "/nonexistent", "failed-exec", data, "exit", "3"])?;
     ended.expect_code(3)?;
     life.only()?;
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn a_symbolic_link(env: &Env) -> Result<()> {
@@ -132,7 +132,7 @@ fn a_symbolic_link(env: &Env) -> Result<()> {
     symlink(env.binary("actor")?, &link)?;
     let process = executed(&watch, &["run", link.to_str().context("path")?, "exit", "3"])?;
     ensure!(process.binary == link.to_string_lossy(), "binary is {:?}", process.binary);
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn a_binary_with_a_long_path(env: &Env) -> Result<()> {
@@ -149,5 +149,5 @@ fn a_binary_with_a_long_path(env: &Env) -> Result<()> {
     ended.expect_code(0)?;
     ensure!(life.last()?.binary == path, "binary is {:?}", life.last()?.binary);
     watch.events.expect(&exec().binary(path))?;
-    watch.finish().map(drop)
+    watch.finish()
 }

@@ -43,7 +43,7 @@ fn child_by(env: &Env, verb: &[&str]) -> Result<()> {
     let [child] = &env.reported("child")?[..] else { anyhow::bail!("not one report") };
     ensure!(child.parent == ended.pid, "{child:?} is not a child of {ended:?}");
     child_of(&watch, child, life.only()?)?;
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn a_child_by_fork(env: &Env) -> Result<()> {
@@ -65,7 +65,7 @@ fn a_child_that_never_executes(env: &Env) -> Result<()> {
     ensure!(told.binary == parent.binary && told.arguments == parent.arguments, "{}", exited.json());
     watch.catch_up()?;
     ensure!(watch.events.matching(&exec().pid(child.pid)).is_empty(), "an exec was invented");
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn an_orphan_by_double_fork(env: &Env) -> Result<()> {
@@ -83,7 +83,7 @@ fn an_orphan_by_double_fork(env: &Env) -> Result<()> {
     let life = watch.events.life_of(orphan.pid)?;
     ensure!(life.last()?.exec_id == executed.process().context("process")?.exec_id, "{}", life.exit.json());
     watch.events.expect(&exit().pid(orphan.pid).status(6))?;
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn a_child_in_a_pid_namespace(env: &Env) -> Result<()> {
@@ -99,7 +99,7 @@ fn a_child_in_a_pid_namespace(env: &Env) -> Result<()> {
     ensure!(spaces.pid.is_some() && spaces.pid != own.pid && spaces.mnt == own.mnt, "{spaces:#?}");
     ensure!(spaces.pid.is_some_and(|space| !space.is_host), "{:?}", spaces.pid);
     watch.events.expect(&exit().pid(inside.pid).status(6))?;
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn three_generations(env: &Env) -> Result<()> {
@@ -114,5 +114,5 @@ fn three_generations(env: &Env) -> Result<()> {
     let middle = middle.process().context("process")?;
     ensure!(middle.parent_exec_id == life.only()?.exec_id, "{middle:#?}");
     child_of(&watch, innermost, middle)?;
-    watch.finish().map(drop)
+    watch.finish()
 }

@@ -5,16 +5,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use tetragon_e2e::kit::{Env, EventExt, Launch, Watch, agent, exec, exit, process};
-use tetragon_e2e::{Test, test};
+use tetragon_e2e::place::EVERYWHERE;
+use tetragon_e2e::{Suite, test};
 
-pub(super) fn tests() -> Vec<Test> {
-    vec![
-        test!(a_process_older_than_the_agent),
-        test!(a_child_of_a_process_older_than_the_agent),
-        test!(every_running_process_is_reported_once),
-        test!(times_are_those_of_the_wall_clock),
-        test!(the_start_time_is_not_before_the_process),
-    ]
+pub(crate) fn suite() -> Suite {
+    Suite::new(
+        "running",
+        EVERYWHERE,
+        [
+            test!(a_process_older_than_the_agent),
+            test!(a_child_of_a_process_older_than_the_agent),
+            test!(every_running_process_is_reported_once),
+            test!(times_are_those_of_the_wall_clock),
+            test!(the_start_time_is_not_before_the_process),
+        ],
+    )
 }
 
 fn a_process_older_than_the_agent(env: &Env) -> Result<()> {
@@ -61,7 +66,7 @@ fn a_child_of_a_process_older_than_the_agent(env: &Env) -> Result<()> {
     let exited = watch.events.expect(&exit().pid(parent.pid))?;
     let link = &executed.process().context("process")?.parent_exec_id;
     ensure!(exited.process().is_some_and(|process| &process.exec_id == link), "{}", exited.json());
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn every_running_process_is_reported_once(env: &Env) -> Result<()> {
@@ -105,7 +110,7 @@ fn times_are_those_of_the_wall_clock(env: &Env) -> Result<()> {
     let slack = 0.01;
     ensure!(before - slack <= start && start <= executed + slack, "{before} {start} {executed}");
     ensure!(executed + 0.05 - slack <= exited && exited <= after + slack, "{executed} {exited} {after}");
-    watch.finish().map(drop)
+    watch.finish()
 }
 
 fn the_start_time_is_not_before_the_process(env: &Env) -> Result<()> {
@@ -119,5 +124,5 @@ fn the_start_time_is_not_before_the_process(env: &Env) -> Result<()> {
     // The kernel shows hundredths.
     let slack = 0.05 * f64::from(env.place().slowness());
     ensure!((told - truth).abs() <= slack, "told {told}, true {truth}");
-    watch.finish().map(drop)
+    watch.finish()
 }
