@@ -34,6 +34,8 @@ pub struct Exporter {
     clock: Arc<Clock>,
     origin: Arc<Origin>,
     settled: ExportSnapshot,
+    /// Lines that failed and that the file has not been told of.
+    missing: u64,
 }
 
 impl Exporter {
@@ -64,7 +66,7 @@ impl Exporter {
         let limit = RateLimiter::new(config.export_rate_limit, Instant::now());
         let subscription = fanout.subscribe("export", name.as_deref());
         let settled = ExportSnapshot::default();
-        Ok(Some(Self { file, filters, fields, limit, subscription, clock, origin, settled }))
+        Ok(Some(Self { file, filters, fields, limit, subscription, clock, origin, settled, missing: 0 }))
     }
 
     /// Exports on a thread of its own until the fan-out is closed and empty. Rotates when `rotate` is set.
@@ -138,5 +140,10 @@ impl Exporter {
         let failed = now.failed_lines - self.settled.failed_lines;
         self.subscription.settled(now.lines - self.settled.lines, failed);
         self.settled = now;
+        self.missing += failed;
+        if self.missing > 0 && !now.degraded {
+            let lost = std::mem::take(&mut self.missing);
+            self.notice(lost);
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use aya::programs::{BtfTracePoint, Iter, KProbe, ProgramError, TracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader};
+use rustix::mount::MountFlags;
 use tetragon_bpf::btf;
 use tetragon_bpf::records::{ScanRecord, hook};
 use tracing::{debug, info, warn};
@@ -139,10 +140,15 @@ impl BaseSensor {
             .load(tetragon_bpf::OBJECT)
             .map_err(object_error)?;
 
-        let (exec, exit) = match features.tracepoints_non_preemptible {
-            Some(true) => ([EXEC_BTF, EXEC_CLASSIC], [EXIT_BTF, EXIT_CLASSIC]),
-            _ => ([EXEC_CLASSIC, EXEC_BTF], [EXIT_CLASSIC, EXIT_BTF]),
+        // Where BTF programs can be preempted, they would be skipped, and share their scratch: never there.
+        let (exec, exit): (&[Choice], &[Choice]) = match features.tracepoints_non_preemptible {
+            Some(true) => (&[EXEC_BTF, EXEC_CLASSIC], &[EXIT_BTF, EXIT_CLASSIC]),
+            Some(false) => (&[EXEC_CLASSIC], &[EXIT_CLASSIC]),
+            None => (&[EXEC_CLASSIC, EXEC_BTF], &[EXIT_CLASSIC, EXIT_BTF]),
         };
+        if features.tracepoints_non_preemptible != Some(true) {
+            mount_tracefs();
+        }
         let mut creds = Vec::new();
         if features.kprobe {
             creds.push(CREDS_KPROBE);
@@ -152,7 +158,7 @@ impl BaseSensor {
         }
         // Deaths first, births last: whatever is seen to begin will be seen to end.
         let mut loader = Attacher { ebpf: &mut ebpf, btf: &types, features: &features, attached: Vec::new() };
-        loader.attach_first(hook::EXIT, "reports the end of processes", &exit)?;
+        loader.attach_first(hook::EXIT, "reports the end of processes", exit)?;
         let sees_transitions = match loader.attach_first(hook::CREDS, "sees privilege changes", &creds) {
             Ok(()) => true,
             Err(error) => {
@@ -160,7 +166,7 @@ impl BaseSensor {
                 false
             }
         };
-        loader.attach_first(hook::EXEC, "reports execs", &exec)?;
+        loader.attach_first(hook::EXEC, "reports execs", exec)?;
         loader.attach_first(hook::FORK, "follows new processes", &[FORK])?;
         let attached = loader.attached;
         load_scan(&mut ebpf, &types)?;
@@ -205,6 +211,19 @@ impl BaseSensor {
             .chunks_exact(size_of::<ScanRecord>())
             .filter_map(|chunk| ScanRecord::read_from_bytes(chunk).ok())
             .collect())
+    }
+}
+
+/// Classic tracepoints are named there. A failure shows when one is attached.
+fn mount_tracefs() {
+    let path = Path::new("/sys/kernel/tracing");
+    if path.join("events").exists() || Path::new("/sys/kernel/debug/tracing/events").exists() {
+        return;
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    match rustix::mount::mount("tracefs", path, "tracefs", flags, None) {
+        Ok(()) => info!(path = %path.display(), "mounted tracefs"),
+        Err(error) => warn!(%error, path = %path.display(), "tracefs is not mounted and cannot be"),
     }
 }
 

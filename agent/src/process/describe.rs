@@ -302,12 +302,14 @@ fn kernel_thread_name(comm: &[u8; 16]) -> String {
     format!("[{}]", text::to_text(text::until_nul(comm)))
 }
 
-/// Of pid 1; zeros where it cannot be read, which then is nobody's.
+/// Of pid 1. Where those cannot be read, of the first kernel thread, which is in the namespaces that the machine was
+/// booted with; zeros, which are nobody's, where there is neither.
 fn host_namespaces(procfs: &Path) -> Namespaces {
     let inum = |name: &str| -> u32 {
-        fs::read_link(procfs.join("1/ns").join(name))
-            .ok()
-            .and_then(|link| link.to_str()?.split_once('[')?.1.strip_suffix(']')?.parse().ok())
+        ["1", "2"]
+            .iter()
+            .filter_map(|pid| fs::read_link(procfs.join(pid).join("ns").join(name)).ok())
+            .find_map(|link| link.to_str()?.split_once('[')?.1.strip_suffix(']')?.parse().ok())
             .unwrap_or(0)
     };
     Namespaces {

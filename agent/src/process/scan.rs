@@ -59,7 +59,8 @@ pub fn scan(
     mut relieve: impl FnMut(),
 ) -> Result<Outcome, KernelError> {
     let first = sensor.scan()?;
-    let present = first.iter().map(|r| (r.task.key.tgid, r.task.key.start_boot_ns)).collect();
+    let keys = first.iter().flat_map(|record| [record.task.key, record.task.parent]);
+    let present = keys.map(|key| (key.tgid, key.start_boot_ns)).collect();
     let mut found = Vec::new();
     for (index, record) in first.iter().filter(|record| !is_known(&record.task.key)).enumerate() {
         if index % BATCH == 0 {
@@ -69,6 +70,8 @@ pub fn scan(
         let facts = if wanted { procfs.facts(record.task.key.tgid) } else { ProcFacts::default() };
         found.push(Found { task: record.task, facts });
     }
+    let hidden = hidden_parents(&first, procfs);
+    found.extend(hidden.into_iter().filter(|one| !is_known(&one.task.key)));
 
     let mut last = settle(sensor, &found, &mut relieve)?;
     // A process that has started another program meanwhile may have lent us the facts of that one.
@@ -80,6 +83,18 @@ pub fn scan(
     }
     found.sort_by_key(|one| (one.task.key.start_boot_ns, one.task.key.tgid));
     Ok(Outcome { found, present })
+}
+
+/// Some systems keep processes out of the iterator (a hypervisor's guest agent as pid 1, for example). Those that have
+/// children are found through them: a child's task holds its parent's key. The rest of what is known comes from `/proc`.
+fn hidden_parents(tasks: &[ScanRecord], procfs: &ProcFs) -> Vec<Found> {
+    let listed: HashSet<u32> = tasks.iter().map(|record| record.task.key.tgid).collect();
+    let hidden: HashSet<ProcessKey> = tasks
+        .iter()
+        .map(|record| record.task.parent)
+        .filter(|parent| parent.tgid != 0 && !listed.contains(&parent.tgid))
+        .collect();
+    hidden.into_iter().map(|key| Found { task: procfs.task(key), facts: procfs.facts(key.tgid) }).collect()
 }
 
 /// The tasks as they are once none of those found is inside an exec.

@@ -13,10 +13,10 @@
 #include "../task.h"
 
 /*
- * An entry lives from commit to the exec hook, that is, for microseconds, unless the exec fails in between: the
- * kernel kills that process, and what it leaves is pushed out here by age. By process, not by thread: only one
- * thread can exec at a time, and by the time of one of the hooks it has taken over the leader's id. Preallocated,
- * as 5.10 demands in kprobes.
+ * An entry lives from commit to the exec hook, that is, for microseconds, unless the exec fails in between:
+ * the kernel kills that process, and what it leaves is pushed out here by age. By process, not by thread:
+ * only one thread can exec at a time, and by the time of one of the hooks it has taken over the leader's id.
+ * Preallocated, as 5.10 demands in kprobes.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
