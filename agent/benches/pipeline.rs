@@ -150,31 +150,31 @@ fn run(bencher: Bencher<'_, '_>, settings: Settings, consumers: &[Consumer]) {
 }
 
 /// Nobody listens: decode and enrich.
-#[divan::bench]
+#[divan::bench(sample_size = 500)]
 fn nobody(bencher: Bencher<'_, '_>) {
     run(bencher, Settings::default(), &[]);
 }
 
 /// The export file.
-#[divan::bench]
+#[divan::bench(sample_size = 500)]
 fn json(bencher: Bencher<'_, '_>) {
     run(bencher, Settings::default(), &[Consumer::Json]);
 }
 
 /// A gRPC stream.
-#[divan::bench]
+#[divan::bench(sample_size = 500)]
 fn proto(bencher: Bencher<'_, '_>) {
     run(bencher, Settings::default(), &[Consumer::Proto]);
 }
 
 /// The export file and two streams, which share what is encoded.
-#[divan::bench]
+#[divan::bench(sample_size = 500)]
 fn json_and_two_streams(bencher: Bencher<'_, '_>) {
     run(bencher, Settings::default(), &[Consumer::Json, Consumer::Proto, Consumer::Proto]);
 }
 
 /// The export file, with credentials, capabilities and namespaces of each process.
-#[divan::bench]
+#[divan::bench(sample_size = 500)]
 fn json_with_credentials_and_namespaces(bencher: Bencher<'_, '_>) {
     let settings = Settings { credentials: true, namespaces: true, ..Settings::default() };
     run(bencher, settings, &[Consumer::Json]);

@@ -1,6 +1,7 @@
 //! Turns what the kernel tells of a process into [`ProcessInfo`], under the settings that say how much to show.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -61,7 +62,11 @@ pub struct Describer {
 
 /// `base64(node:nanoseconds:pid)`.
 pub fn exec_id(node: &str, boot_ns: u64, pid: u32) -> String {
-    STANDARD.encode(format!("{node}:{boot_ns}:{pid}"))
+    // Two numbers of at most 20 and 10 digits, two colons.
+    let mut plain = String::with_capacity(node.len() + 32);
+    // Writing to a string cannot fail.
+    let _ = write!(plain, "{node}:{boot_ns}:{pid}");
+    STANDARD.encode(plain)
 }
 
 impl Describer {
@@ -139,8 +144,9 @@ impl Describer {
         wire.cwd = cwd;
         wire.binary = binary;
         wire.flags = flags::words(shown);
-        wire.docker =
-            container::id_of_cgroup_name(&text::to_text(strings.cgroup_name)).unwrap_or_default().to_owned();
+        wire.docker = container::id_of_cgroup_name(&String::from_utf8_lossy(strings.cgroup_name))
+            .unwrap_or_default()
+            .to_owned();
         let properties = if self.settings.credentials {
             credentials::binary_properties(task, record.transitions)
         } else {
@@ -158,6 +164,8 @@ impl Describer {
     ) -> ProcessInfo {
         let kernel_thread = record.flags & task_flags::KTHREAD != 0;
         let start = record.key.start_boot_ns;
+        let image = &creator.wire;
+        // Not a clone of the whole: what is its own would be copied in vain, at every fork.
         let mut wire = Process {
             exec_id: exec_id(&self.settings.node_name, start, record.key.tgid),
             pid: Some(record.key.tgid),
@@ -165,7 +173,22 @@ impl Describer {
             start_time: Some(self.clock.wall(start)),
             flags: flags::words(bit::CLONE),
             parent_exec_id: self.parent_id(parent, &record.parent),
-            ..creator.wire.clone()
+            uid: image.uid,
+            auid: image.auid,
+            cwd: image.cwd.clone(),
+            binary: image.binary.clone(),
+            arguments: image.arguments.clone(),
+            argv: image.argv.clone(),
+            pod: image.pod.clone(),
+            docker: image.docker.clone(),
+            refcnt: image.refcnt,
+            cap: image.cap.clone(),
+            ns: image.ns,
+            process_credentials: image.process_credentials.clone(),
+            binary_properties: image.binary_properties.clone(),
+            user: image.user.clone(),
+            in_init_tree: image.in_init_tree,
+            environment_variables: image.environment_variables.clone(),
         };
         if kernel_thread {
             wire.binary = kernel_thread_name(&record.comm);

@@ -41,7 +41,7 @@ const WORDS: [(u32, &str); 15] = [
 
 /// The words of the set bits, with blanks between.
 pub fn words(bits: u32) -> String {
-    let mut text = String::new();
+    let mut text = String::with_capacity(32);
     for (bit, word) in WORDS {
         if bits & bit != 0 {
             if !text.is_empty() {

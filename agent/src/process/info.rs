@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use prost::Message;
-use tetragon_api::json;
+use tetragon_api::json::ToJson;
 use tetragon_api::tetragon::{BinaryProperties, Process};
 use tetragon_bpf::records::ProcessKey;
 
@@ -41,7 +41,12 @@ impl ProcessInfo {
 
     /// The JSON text of [`Self::wire`], made on first use.
     pub fn json(&self) -> &str {
-        self.json.get_or_init(|| json::to_string(&self.wire).into_boxed_str())
+        self.json.get_or_init(|| {
+            // Room for names, numbers and ids, so that it seldom grows.
+            let mut text = String::with_capacity(512 + self.weight());
+            self.wire.write_json(&mut text);
+            text.into_boxed_str()
+        })
     }
 
     /// The wire format of [`Self::wire`], made on first use.

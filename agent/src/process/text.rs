@@ -3,6 +3,16 @@
 /// Valid UTF-8, each run of invalid bytes replaced by one U+FFFD.
 pub fn to_text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
+    push_text(&mut text, bytes);
+    text
+}
+
+fn push_text(text: &mut String, bytes: &[u8]) {
+    // Nearly all of them are; one pass, one copy.
+    if let Ok(valid) = std::str::from_utf8(bytes) {
+        text.push_str(valid);
+        return;
+    }
     let mut in_run = false;
     for chunk in bytes.utf8_chunks() {
         if !chunk.valid().is_empty() {
@@ -14,7 +24,6 @@ pub fn to_text(bytes: &[u8]) -> String {
             in_run = true;
         }
     }
-    text
 }
 
 /// The bytes up to the first NUL.
@@ -35,18 +44,20 @@ pub fn split_arguments(raw: &[u8]) -> Vec<&[u8]> {
 /// escaped), all are set apart by one blank. The format of the reference, which is not reversible: see
 /// [`is_ambiguous`].
 pub fn render_arguments(argv: &[&[u8]]) -> String {
-    let mut line = String::new();
-    for argument in argv.iter().skip(1) {
-        let text = to_text(argument);
-        if text.contains(' ') {
+    let arguments = argv.get(1..).unwrap_or_default();
+    // Up to three characters around each.
+    let mut line = String::with_capacity(arguments.iter().map(|argument| argument.len() + 3).sum());
+    for argument in arguments {
+        // A blank is never part of an invalid run.
+        if argument.contains(&b' ') {
             line.push_str(" \"");
-            line.push_str(&text);
+            push_text(&mut line, argument);
             line.push('"');
-        } else if line.is_empty() {
-            line.push_str(&text);
         } else {
-            line.push(' ');
-            line.push_str(&text);
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            push_text(&mut line, argument);
         }
     }
     line
