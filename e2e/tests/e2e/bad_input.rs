@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use tetragon_api::tetragon::get_events_response::Event as Payload;
 use tetragon_e2e::kit::{Env, Event, Launch, Watch, exec};
 use tetragon_e2e::place::{EVERYWHERE, NATIVE};
 use tetragon_e2e::{Suite, test};
@@ -174,8 +175,10 @@ fn full_export_disk(env: &Env, disk: &Path) -> Result<()> {
         Ok(read()?.0.iter().any(|event| expected.is_met_by(event)).then_some(()))
     })?;
     watch.finish_with_losses()?;
-    let (_, broken) = read()?;
+    let (whole, broken) = read()?;
     ensure!(broken == 0, "{broken} torn lines");
+    let gaps = whole.iter().filter(|event| matches!(event.event, Some(Payload::RateLimitInfo(_))));
+    ensure!(gaps.count() > 0, "the file does not tell of its gap");
     Ok(())
 }
 
