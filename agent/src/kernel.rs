@@ -106,6 +106,11 @@ pub enum KernelError {
     },
 }
 
+/// Settings of the process that keep its memory small; to be called before there are threads.
+pub fn tune_memory() {
+    sys::share_heap();
+}
+
 /// `uname -r`.
 pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()

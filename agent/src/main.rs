@@ -12,6 +12,7 @@ use tracing::{error, warn};
 const LOG_FLUSH: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
+    tetragon::kernel::tune_memory();
     let (config, warnings) =
         match config::load(std::env::args_os().skip(1), std::env::vars_os(), Path::new("/")) {
             Ok(Request::Run(config, warnings)) => (*config, warnings),

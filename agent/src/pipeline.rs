@@ -41,7 +41,7 @@ use crate::tracker::{Tracker, Verdict};
 const BATCH: usize = 128;
 /// After a burst, how long further life-cycle records may gather before the next reading: it saves a wake-up an
 /// event, and delays an event by no more than this.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(5);
 /// Records handled in one go; then it is time to look at the clock and at the wish to stop.
 const DRAIN: usize = 8192;
 /// Pieces of arguments read in one go.

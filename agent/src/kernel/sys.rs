@@ -194,6 +194,16 @@ impl Drop for RingPositions {
     }
 }
 
+/// Lets all threads share one heap: events are made on one thread and freed on another, which with a heap for each
+/// thread keeps several of them half empty. To be called before there are threads.
+pub(super) fn share_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: only sets a parameter of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Gives memory that was freed back to the system: loading needs much more of it than running.
 pub(super) fn trim_memory() {
     #[cfg(target_env = "gnu")]

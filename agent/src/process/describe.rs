@@ -21,6 +21,10 @@ use super::procfs::ProcFacts;
 use super::{container, credentials, text};
 use crate::clock::Clock;
 
+/// Bytes of its creator's arguments that a process shows which has not executed anything. One process with megabytes
+/// of arguments could otherwise fill the memory by forking.
+const CLONE_ARGUMENTS_MAX: usize = 4096;
+
 /// How processes are shown.
 #[derive(Debug, Default)]
 pub struct Settings {
@@ -165,20 +169,21 @@ impl Describer {
         let kernel_thread = record.flags & task_flags::KTHREAD != 0;
         let start = record.key.start_boot_ns;
         let image = &creator.wire;
+        let long = image.arguments.len() > CLONE_ARGUMENTS_MAX;
         // Not a clone of the whole: what is its own would be copied in vain, at every fork.
         let mut wire = Process {
             exec_id: exec_id(&self.settings.node_name, start, record.key.tgid),
             pid: Some(record.key.tgid),
             tid: Some(record.key.tgid),
             start_time: Some(self.clock.wall(start)),
-            flags: flags::words(bit::CLONE),
+            flags: flags::words(if long { bit::CLONE | bit::TRUNC_ARGS } else { bit::CLONE }),
             parent_exec_id: self.parent_id(parent, &record.parent),
             uid: image.uid,
             auid: image.auid,
             cwd: image.cwd.clone(),
             binary: image.binary.clone(),
-            arguments: image.arguments.clone(),
-            argv: image.argv.clone(),
+            arguments: image.arguments[..image.arguments.floor_char_boundary(CLONE_ARGUMENTS_MAX)].to_owned(),
+            argv: if long { Vec::new() } else { image.argv.clone() },
             pod: image.pod.clone(),
             docker: image.docker.clone(),
             refcnt: image.refcnt,

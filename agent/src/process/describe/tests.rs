@@ -172,3 +172,16 @@ fn the_kernel_has_the_id_of_the_contract() {
     assert_eq!((&*kernel.wire.binary, &*kernel.wire.flags), ("<kernel>", "procFS"));
     assert_eq!(Namespaces::new_zeroed().uts, 0);
 }
+
+#[test]
+fn long_arguments_are_not_copied_to_every_fork() {
+    let describer = mk_describer(Settings::default());
+    let mut record = mk_record(0);
+    record.task.key = mk_key(7, 70, 1);
+    let long = [&b"x\0"[..], "\u{fc}".repeat(5000).as_bytes(), b"\0\0"].concat();
+    let parent = describer.exec(&record, ExecStrings { arguments: &long, ..mk_strings("/x") }, None, false);
+    assert!(parent.wire.arguments.len() > 10_000 && !parent.wire.argv.is_empty());
+    let child = describer.fork(&mk_fork(mk_key(8, 80, 1), parent.key), &parent, Some(&parent));
+    assert_eq!(child.wire.arguments, "\u{fc}".repeat(2048));
+    assert_eq!((child.wire.flags.as_str(), child.wire.argv.len()), ("truncArgs clone", 0));
+}
