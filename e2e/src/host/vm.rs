@@ -50,7 +50,7 @@ impl Vm {
             image: kernels::image(kernel)?,
             preempt_full,
             dir: tempfile::Builder::new().prefix("tetragon-vm-").tempdir()?,
-            memory_mb: 1536,
+            memory_mb: 3072,
             counts_instructions: false,
             binaries: vec![("init".into(), init)],
             files: Vec::new(),
