@@ -53,7 +53,8 @@ fn a_stopped_reader_of_a_small_ring(env: &Env) -> Result<()> {
     let outcome = storm.run(env);
     watch.agent.signal(Signal::CONT)?;
     outcome?;
-    // It sees again what comes next.
+    // Once the ring is empty again, it sees what comes next.
+    watch.agent.settled_ledger()?;
     watch.catch_up()?;
     let ledger = watch.agent.settled_ledger()?;
     ensure!(unplaced(&ledger)? > 0, "nothing was lost: {:#?}", ledger.0.hooks);
