@@ -20,7 +20,7 @@ pub struct Test {
 impl Test {
     /// A test that runs wherever its suite does.
     pub const fn new(name: &'static str, body: Body) -> Self {
-        Self { name, body, places: None, cap: Duration::from_secs(20) }
+        Self { name, body, places: None, cap: Duration::from_secs(60) }
     }
 
     /// Runs at these places instead of its suite's.
@@ -30,7 +30,7 @@ impl Test {
         self
     }
 
-    /// Allows it more or less than 20 seconds (multiplied by the place's slowness).
+    /// Allows it more or less than 60 seconds (multiplied by the place's slowness).
     #[must_use]
     pub const fn within(mut self, cap: Duration) -> Self {
         self.cap = cap;

@@ -44,6 +44,7 @@ fn perform(line: Line<'_>) -> ! {
         b"double-fork" => double_fork(rest),
         b"nest" => nest(rest),
         b"storm" => storm(rest),
+        b"storm-until" => storm_until(rest),
         b"exec" => exec(rest),
         b"run" => run(rest),
         b"script" => perform(word(rest, "script").1),
@@ -363,14 +364,27 @@ fn nest(line: Line<'_>) -> ! {
 /// `storm COUNT PATH ...`: runs PATH with the rest as its verbs, COUNT times, one after the other.
 fn storm(line: Line<'_>) -> ! {
     let (count, line) = leading_number(line);
+    storm_while(line, |done| done < count)
+}
+
+/// `storm-until FILE COUNT PATH ...`: as `storm`, and then on until the file exists.
+fn storm_until(line: Line<'_>) -> ! {
+    let (file, line) = text(line, "file");
+    let (count, line) = leading_number(line);
+    storm_while(line, |done| done < count || !fs::exists(file).unwrap_or(true))
+}
+
+fn storm_while(line: Line<'_>, go_on: impl Fn(i32) -> bool) -> ! {
     let (path, verbs) = text(line, "path");
     let verbs: Vec<OsString> =
         verbs.iter().map(|word| OsString::from_vec(word.as_bytes().to_vec())).collect();
-    for _ in 0..count {
+    let mut done = 0;
+    while go_on(done) {
         let status = Command::new(path).args(&verbs).status().unwrap_or_else(|_| broken("storm"));
         if !status.success() {
             exit_like(status)
         }
+        done += 1;
     }
     exit(0)
 }

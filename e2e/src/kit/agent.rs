@@ -19,11 +19,11 @@ use crate::runner;
 /// The line of its log after which the agent sees everything.
 const READY: &str = "Listening for events...";
 /// Native time to get there.
-const START_CAP: Duration = Duration::from_secs(10);
+const START_CAP: Duration = Duration::from_secs(30);
 /// Native time to end after SIGTERM.
-const STOP_CAP: Duration = Duration::from_secs(10);
+const STOP_CAP: Duration = Duration::from_secs(20);
 /// Native time until nothing is on its way any more.
-const LEDGER_CAP: Duration = Duration::from_secs(5);
+const LEDGER_CAP: Duration = Duration::from_secs(10);
 /// Name of the node in events.
 pub const NODE: &str = "e2e-node";
 

@@ -20,7 +20,7 @@ use crate::place::Place;
 pub type Event = GetEventsResponse;
 
 /// Native time that an event may take to arrive.
-const ARRIVAL_CAP: Duration = Duration::from_secs(5);
+const ARRIVAL_CAP: Duration = Duration::from_secs(10);
 
 /// Short cuts into an event.
 pub trait EventExt {

@@ -27,7 +27,7 @@ pub(crate) fn suite() -> Suite {
             test!(a_tcp_address_in_use),
             test!(an_unwritable_export_path),
             test!(an_export_path_that_is_a_directory),
-            test!(a_full_export_disk).on(EVERYWHERE).within(Duration::from_secs(60)),
+            test!(a_full_export_disk).on(EVERYWHERE).within(Duration::from_secs(120)),
             test!(a_ring_without_room),
             test!(two_ring_sizes),
             test!(missing_type_information).on(EVERYWHERE),

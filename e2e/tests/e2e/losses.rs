@@ -17,11 +17,11 @@ pub(crate) fn suite() -> Suite {
         "losses",
         EVERYWHERE,
         [
-            test!(a_stopped_reader_of_a_small_ring).within(Duration::from_secs(60)),
-            test!(a_stopped_reader_of_a_large_ring).within(Duration::from_secs(60)),
-            test!(a_full_queue).within(Duration::from_secs(60)),
-            test!(five_megabytes_of_arguments).within(Duration::from_secs(60)),
-            test!(five_megabytes_of_arguments_in_a_small_ring).within(Duration::from_secs(60)),
+            test!(a_stopped_reader_of_a_small_ring).within(Duration::from_secs(120)),
+            test!(a_stopped_reader_of_a_large_ring).within(Duration::from_secs(120)),
+            test!(a_full_queue).within(Duration::from_secs(120)),
+            test!(five_megabytes_of_arguments).within(Duration::from_secs(120)),
+            test!(five_megabytes_of_arguments_in_a_small_ring).within(Duration::from_secs(120)),
         ],
     )
 }

@@ -16,8 +16,8 @@ pub(crate) fn suite() -> Suite {
         "streams",
         EVERYWHERE,
         [
-            test!(a_client_killed_in_the_middle).within(Duration::from_secs(60)),
-            test!(a_client_that_never_reads).within(Duration::from_secs(60)),
+            test!(a_client_killed_in_the_middle).within(Duration::from_secs(120)),
+            test!(a_client_that_never_reads).within(Duration::from_secs(120)),
             test!(the_command_line_client_shows_events),
         ],
     )
