@@ -56,6 +56,7 @@ impl AgentStatus for Status {
             scan: Some(context.stats.scan(|_| ())),
             features: features(&context.kernel),
             events_emitted: context.fanout.emitted(),
+            identity: None,
         }))
     }
 }

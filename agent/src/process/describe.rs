@@ -194,6 +194,7 @@ impl Describer {
             user: image.user.clone(),
             in_init_tree: image.in_init_tree,
             environment_variables: image.environment_variables.clone(),
+            identity: image.identity,
         };
         if kernel_thread {
             wire.binary = kernel_thread_name(&record.comm);

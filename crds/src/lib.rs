@@ -1,0 +1,1 @@
+//! Tracing policies and other custom resources.

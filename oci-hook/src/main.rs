@@ -1,0 +1,3 @@
+//! What a container runtime runs while it creates a container.
+
+fn main() {}

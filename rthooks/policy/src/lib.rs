@@ -1,0 +1,1 @@
+//! Whether a container may start that the agent could not be told of.

@@ -1,0 +1,3 @@
+//! Connects container runtimes with the agent.
+
+fn main() {}
