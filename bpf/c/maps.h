@@ -7,6 +7,9 @@
  * lost        0              records lost         every hook      every hook
  * scratch     0              exec_scratch         exec            exec
  * transitions tgid           exec_transitions     creds           exec
+ * cgroups     cgroup id      identity             agent, mkdir    every hook
+ * announced   leaf name      identity             agent           mkdir
+ * containers  container      container_state      agent, exec     every hook
  *
  * User space sets the sizes of the rings before it loads the object.
  */
@@ -40,5 +43,33 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } lost SEC(".maps");
+
+/*
+ * Whose a cgroup is. Only cgroups of containers have an entry. None of the three is preallocated: the
+ * programs that write here run on BTF tracepoints, in which 5.10 allows that.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 32768);
+	__type(key, __u64); /* cgroup id */
+	__type(value, struct identity);
+} cgroups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 8192);
+	__type(key, struct announced_name);
+	__type(value, struct identity);
+} announced SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 32768);
+	__type(key, __u64); /* identity.container */
+	__type(value, struct container_state);
+} containers SEC(".maps");
 
 #endif

@@ -18,6 +18,7 @@ enum record_kind {
 	RECORD_EXIT = 3,
 	RECORD_DATA = 4,
 	RECORD_SCAN = 5,
+	RECORD_CGROUP = 6,
 };
 
 /* A process image: a new one begins with every successful exec. Needs no map, is never used twice. */
@@ -77,6 +78,27 @@ enum task_flags {
 	TASK_DEAD = 1 << 5, /* none of its group's threads lives any more */
 };
 
+/* What the kernel knows of the container of a cgroup, or of the task in it. */
+enum identity_flags {
+	IDENTITY_KNOWN = 1 << 0,  /* user space has told whose it is */
+	IDENTITY_PATH = 1 << 1,	  /* its name is that of a container; whose is not known */
+	IDENTITY_NESTED = 1 << 2, /* made inside a container's cgroup */
+	IDENTITY_BOUND = 1 << 3,  /* recognised by its announced name when it was made */
+	IDENTITY_SETUP = 1 << 4,  /* of a task: its container's own program has not been executed yet */
+	IDENTITY_FIRST = 1 << 5,  /* of an exec: it is that of the container's own program */
+	IDENTITY_LOST = 1 << 6,	  /* of a new cgroup: the map had no room for it */
+};
+
+/* The value of a cgroup in the map, and a part of the records about tasks. */
+struct identity {
+	__u64 container; /* user space's number for it; 0: none */
+	enum identity_flags flags;
+	__u32 class; /* the set of policies that applies; 0: those of the host */
+};
+
+/* Cgroups whose names are those of containers, before user space has told whose they are. */
+#define CLASS_UNIDENTIFIED 1
+
 /* Everything about a process that is read from its task, in the exec hook as in the scan. */
 struct task_info {
 	struct process_key key;
@@ -86,6 +108,7 @@ struct task_info {
 	__u32 auid;
 	enum task_flags flags;
 	__u64 cgroup_id;
+	struct identity identity;
 	__u64 exe_inode;
 	__u32 exe_links;
 	__u32 reserved;
@@ -151,6 +174,7 @@ struct fork_record {
 	struct process_key parent;  /* in the process tree */
 	struct process_key creator; /* whose image it copies; differs from parent with CLONE_PARENT */
 	__u64 cgroup_id;
+	struct identity identity;
 	__u32 nspid;
 	enum task_flags flags;
 	char comm[16];
@@ -162,6 +186,7 @@ struct exit_record {
 	struct process_key key;
 	struct process_key parent;
 	__u64 cgroup_id;
+	struct identity identity;
 	__u32 tid;  /* of the last thread */
 	__u32 code; /* as wait(2) reports it: status << 8 | core flag 0x80 | signal */
 	enum task_flags flags;
@@ -183,6 +208,41 @@ struct scan_record {
 	struct task_info task;
 };
 
+enum cgroup_action {
+	CGROUP_MADE = 1,
+	CGROUP_REMOVED = 2,
+};
+
+/* The longest path of a cgroup that is told whole; of a longer one, the beginning. */
+#define CGROUP_PATH_MAX 1024
+
+/* A cgroup of the v2 hierarchy appears or disappears. */
+struct cgroup_record {
+	struct record_header header;
+	__u64 cgroup_id;
+	__u64 parent_id;
+	struct identity identity;
+	enum cgroup_action action;
+	__u32 path_len;		    /* without NUL */
+	char path[CGROUP_PATH_MAX]; /* from the root of the hierarchy */
+};
+
+/* Whose cgroup it will be, by the name of its last directory. */
+struct announced_name {
+	char name[128]; /* padded with NUL */
+};
+
+enum container_flags {
+	CONTAINER_VERIFIED = 1 << 0, /* created; its first process waits for the start */
+	CONTAINER_STARTED = 1 << 1,  /* its own program has been executed */
+};
+
+/* How far a container is. Made by user space, after which only the exec hook changes it. */
+struct container_state {
+	__u32 init_tgid; /* of its first process; 0: not known, then the next exec is its start */
+	enum container_flags flags;
+};
+
 /* The hooks that the ledger counts. */
 enum hook {
 	HOOK_EXEC = 0,
@@ -190,7 +250,9 @@ enum hook {
 	HOOK_EXIT = 2,
 	HOOK_DATA = 3,	/* one entry per data record wanted */
 	HOOK_CREDS = 4, /* notes privilege changes for the exec hook; submits nothing */
-	HOOKS = 5,
+	HOOK_CGROUP_MKDIR = 5,
+	HOOK_CGROUP_RMDIR = 6,
+	HOOKS = 7,
 };
 
 /*

@@ -4,6 +4,7 @@
 #ifndef TETRAGON_TASK_H
 #define TETRAGON_TASK_H
 
+#include "identity.h"
 #include "kernel.h"
 #include "records.h"
 
@@ -110,6 +111,7 @@ static __always_inline void read_task(struct task_info *out, struct task_struct 
 		out->flags |= TASK_NO_CGROUP;
 	else if (!out->cgroup_id)
 		out->flags |= TASK_NO_CGROUP_ID;
+	read_identity(&out->identity, out->cgroup_id);
 	out->exe_inode = BPF_CORE_READ(inode, i_ino);
 	out->exe_links = BPF_CORE_READ(inode, i_nlink);
 	out->reserved = 0;

@@ -6,6 +6,7 @@
 #include <asm/ptrace.h>
 #include <bpf/bpf_tracing.h>
 
+#include "base/cgroup.h"
 #include "base/exec.h"
 #include "base/life.h"
 #include "base/scan.h"
@@ -16,6 +17,7 @@ volatile const struct {
 	struct exit_record exit[0];
 	struct data_record data[0];
 	struct scan_record scan[0];
+	struct cgroup_record cgroup[0];
 	enum hook hook;
 } record_types = {};
 

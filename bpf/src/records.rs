@@ -3,7 +3,7 @@
 //! Each is declared through [`record!`] so that its members, offsets and sizes are also there as data, which the
 //! test `records_match_the_object` compares with the object's BTF.
 
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Where one member of a record lies: name, offset, size (bytes).
 pub type Member = (&'static str, usize, usize);
@@ -117,6 +117,19 @@ record! {
 }
 
 record! {
+    /// What the kernel knows of the container of a cgroup: a map value, and a part of records.
+    #[derive(PartialEq, Eq, Default, IntoBytes)]
+    "identity" Identity {
+        /// User space's number for the container; 0: none.
+        container: u64,
+        /// Of [`identity_flags`].
+        flags: u32,
+        /// The set of policies that applies; 0: those of the host.
+        class: u32,
+    }
+}
+
+record! {
     /// What is read from a task, in the exec hook as in the scan.
     "task_info" TaskInfo {
         /// Who.
@@ -133,6 +146,8 @@ record! {
         flags: u32,
         /// Of the v2 hierarchy; 0 if unknown.
         cgroup_id: u64,
+        /// Whose that cgroup is.
+        identity: Identity,
         /// Inode number of the executable.
         exe_inode: u64,
         /// Its hard links; 0 for a deleted file or a memfd.
@@ -193,6 +208,8 @@ record! {
         creator: ProcessKey,
         /// Of the v2 hierarchy; 0 if unknown.
         cgroup_id: u64,
+        /// Whose that cgroup is.
+        identity: Identity,
         /// Process id in its own pid namespace; 0 in the host's.
         nspid: u32,
         /// Of [`task_flags`].
@@ -213,6 +230,8 @@ record! {
         parent: ProcessKey,
         /// Of the v2 hierarchy; 0 if unknown.
         cgroup_id: u64,
+        /// Whose that cgroup is.
+        identity: Identity,
         /// The last thread.
         tid: u32,
         /// As wait(2) has it: status << 8 | core flag 0x80 | signal.
@@ -247,6 +266,46 @@ record! {
         header: RecordHeader,
         /// The process.
         task: TaskInfo,
+    }
+}
+
+record! {
+    /// A cgroup of the v2 hierarchy appears or disappears.
+    "cgroup_record" CgroupRecord {
+        /// Kind [`RecordKind::Cgroup`].
+        header: RecordHeader,
+        /// Its id.
+        cgroup_id: u64,
+        /// Id of the cgroup that it is in.
+        parent_id: u64,
+        /// Whose it is.
+        identity: Identity,
+        /// Of [`cgroup_action`].
+        action: u32,
+        /// Bytes of `path` that count.
+        path_len: u32,
+        /// From the root of the hierarchy.
+        path: [u8; 1024],
+    }
+}
+
+record! {
+    /// The key of an announced container: the name of its last cgroup directory, padded with NUL.
+    #[derive(IntoBytes)]
+    "announced_name" AnnouncedName {
+        /// At most 127 bytes.
+        name: [u8; 128],
+    }
+}
+
+record! {
+    /// How far a container is: a map value, made by user space and then changed by the exec hook alone.
+    #[derive(PartialEq, Eq, Default, IntoBytes)]
+    "container_state" ContainerState {
+        /// Its first process; 0: not known, then the next exec is its start.
+        init_tgid: u32,
+        /// Of [`container_flags`].
+        flags: u32,
     }
 }
 
@@ -291,8 +350,53 @@ constants! {
         DATA = "RECORD_DATA" 4,
         /// [`ScanRecord`](super::ScanRecord).
         SCAN = "RECORD_SCAN" 5,
+        /// [`CgroupRecord`](super::CgroupRecord).
+        CGROUP = "RECORD_CGROUP" 6,
     }
 }
+
+constants! {
+    /// Bits of [`Identity::flags`].
+    "identity_flags" identity_flags {
+        /// User space has told whose it is.
+        KNOWN = "IDENTITY_KNOWN" 1,
+        /// Its name is that of a container; whose is not known.
+        PATH = "IDENTITY_PATH" 2,
+        /// Made inside a container's cgroup.
+        NESTED = "IDENTITY_NESTED" 4,
+        /// Recognised by its announced name when it was made.
+        BOUND = "IDENTITY_BOUND" 8,
+        /// Of a task: its container's own program has not been executed yet.
+        SETUP = "IDENTITY_SETUP" 16,
+        /// Of an exec: it is that of the container's own program.
+        FIRST = "IDENTITY_FIRST" 32,
+        /// Of a new cgroup: the map had no room for it.
+        LOST = "IDENTITY_LOST" 64,
+    }
+}
+
+constants! {
+    /// Values of [`CgroupRecord::action`].
+    "cgroup_action" cgroup_action {
+        /// It is new.
+        MADE = "CGROUP_MADE" 1,
+        /// It is gone.
+        REMOVED = "CGROUP_REMOVED" 2,
+    }
+}
+
+constants! {
+    /// Bits of [`ContainerState::flags`].
+    "container_flags" container_flags {
+        /// Created; its first process waits for the start.
+        VERIFIED = "CONTAINER_VERIFIED" 1,
+        /// Its own program has been executed.
+        STARTED = "CONTAINER_STARTED" 2,
+    }
+}
+
+/// The class of cgroups whose names are those of containers, before user space has told whose they are.
+pub const CLASS_UNIDENTIFIED: u32 = 1;
 
 constants! {
     /// Bits of [`TaskInfo::flags`] and its like.
@@ -361,7 +465,11 @@ constants! {
         DATA = "HOOK_DATA" 3,
         /// Commits of credentials.
         CREDS = "HOOK_CREDS" 4,
+        /// New cgroups.
+        CGROUP_MKDIR = "HOOK_CGROUP_MKDIR" 5,
+        /// Removed cgroups.
+        CGROUP_RMDIR = "HOOK_CGROUP_RMDIR" 6,
         /// How many there are.
-        COUNT = "HOOKS" 5,
+        COUNT = "HOOKS" 7,
     }
 }

@@ -36,7 +36,7 @@ fn records_match_the_object() {
             };
         }
         same!(ProcessKey RecordHeader Credentials Namespaces TaskInfo ExecRecord ForkRecord ExitRecord);
-        same!(DataRecord ScanRecord HookCounters);
+        same!(DataRecord ScanRecord HookCounters Identity CgroupRecord AnnouncedName ContainerState);
     });
 }
 
@@ -49,6 +49,9 @@ fn constants_match_the_object() {
             (exec_flags::C_NAME, exec_flags::MEMBERS),
             (transitions::C_NAME, transitions::MEMBERS),
             (hook::C_NAME, hook::MEMBERS),
+            (identity_flags::C_NAME, identity_flags::MEMBERS),
+            (cgroup_action::C_NAME, cgroup_action::MEMBERS),
+            (container_flags::C_NAME, container_flags::MEMBERS),
         ] {
             let c = btf.find(Kind::Enum, c_name).unwrap_or_else(|| panic!("no enum {c_name} in the object"));
             assert_eq!(btf.enumerators(c).collect::<Vec<_>>(), ours, "enum {c_name}");

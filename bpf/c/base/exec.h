@@ -208,6 +208,7 @@ static __always_inline int exec_record(const char *filename, __u32 old_tid)
 	s->record.old_tid = old_tid;
 	s->record.mono_ns = bpf_ktime_get_ns();
 	read_task(&s->record.task, task);
+	identity_note_start(&s->record.task.identity, s->record.task.key.tgid);
 	s->record.transitions = creds_take_transitions(s->record.task.key.tgid);
 
 	used = exec_read_filename(s, filename);

@@ -32,6 +32,7 @@ int fork_btf(__u64 *ctx)
 	read_parent_key(&record->parent, child);
 	read_key(&record->creator, (void *)bpf_get_current_task());
 	record->cgroup_id = BPF_CORE_READ(task_cgroup_node(child), id);
+	read_identity(&record->identity, record->cgroup_id);
 	record->nspid = read_nspid(child, NULL);
 	record->flags = read_task_flags(child);
 	BPF_CORE_READ_INTO(&record->comm, child, comm);
@@ -64,6 +65,7 @@ static __always_inline int exit_record(bool group_dead)
 	read_key(&record->key, task);
 	read_parent_key(&record->parent, task);
 	record->cgroup_id = BPF_CORE_READ(task_cgroup_node(task), id);
+	read_identity(&record->identity, record->cgroup_id);
 	record->tid = BPF_CORE_READ(task, pid);
 	/* What wait(2) will tell the parent: the group's code if one was set, else the leader's own. */
 	signal = BPF_CORE_READ(task, signal);
