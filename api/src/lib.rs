@@ -5,6 +5,7 @@
 //! * [`tetragon`]: messages, enums, clients (feature `client`) and servers (feature `server`).
 //! * [`json`]: the protobuf JSON mapping with the options of the export format.
 //! * [`compose`]: events put together from parts that are already encoded.
+//! * [`cgroups_path`]: where the cgroup of a container lies, from what its OCI specification says.
 //!
 //! Servers stream [`EncodedEvent`]s, clients receive [`tetragon::GetEventsResponse`]s; on the wire they are the same.
 
@@ -12,6 +13,7 @@ use std::sync::LazyLock;
 
 use prost_reflect::DescriptorPool;
 
+pub mod cgroups_path;
 pub mod compose;
 pub mod json;
 mod wire;
