@@ -22,11 +22,13 @@ use crate::event::Origin;
 use crate::exporter::Exporter;
 use crate::fanout::Fanout;
 use crate::grpc::{self, KernelView, VERSION};
+use crate::identity::{CgroupFs, Journal, Options, Store};
 use crate::kernel;
 use crate::kernel::sensor::{BaseSensor, Parts};
 use crate::listen::Listener;
 use crate::logging::LevelHandle;
 use crate::pipeline::Pipeline;
+use crate::pipeline::gate::Gate;
 use crate::process::Describer;
 use crate::process::describe::Settings;
 use crate::process::procfs::ProcFs;
@@ -62,7 +64,13 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
     let rings = config.rings(cpus(), rustix::param::page_size())?;
     let clock = Arc::new(Clock::new());
     let origin = Arc::new(Origin { node_name: node_name(), cluster_name: config.cluster_name.clone() });
-    let describer = Describer::new(describer_settings(&config, &origin)?, Arc::clone(&clock), &config.procfs);
+    let store = Arc::new(store(&config)?);
+    let describer = Describer::new(
+        describer_settings(&config, &origin)?,
+        Arc::clone(&clock),
+        Arc::clone(&store),
+        &config.procfs,
+    );
     let queue = if config.event_queue_size == 0 { 10_000 } else { config.event_queue_size };
     let fanout = Arc::new(Fanout::new(usize::try_from(queue).unwrap_or(usize::MAX)));
     let exporter = Exporter::open(&config, &fanout, Arc::clone(&clock), Arc::clone(&origin))?;
@@ -72,11 +80,16 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
     let mut info = InfoFile::from_config(&config, pid);
     info.server_address = server.as_ref().map(|server| server.address().to_string()).unwrap_or_default();
 
-    let Parts { sensor, lifecycle, events, ledger, attached, sees_transitions } =
+    let Parts { sensor, lifecycle, events, ledger, identity, attached, sees_transitions } =
         BaseSensor::start(config.btf.as_deref(), &config.bpf_lib, rings)?;
     if !sees_transitions && config.enable_process_cred {
         warn!("binary_properties will not tell of privilege changes: no hook for them on this kernel");
     }
+
+    store.connect(Box::new(identity));
+    let journal = open_journal(&config, &store);
+    // None are known yet.
+    store.policies_are_loaded();
 
     let stats = Arc::new(Stats::default());
     let ledger = Arc::new(ledger);
@@ -84,6 +97,8 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
     let alive = Arc::new(AtomicBool::new(true));
     let context = Arc::new(grpc::Context {
         fanout: Arc::clone(&fanout),
+        store: Arc::clone(&store),
+        journal,
         stats: Arc::clone(&stats),
         kernel: KernelView {
             ledger: Arc::clone(&ledger),
@@ -104,6 +119,8 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
         events,
         ledger,
         procfs: ProcFs::new(&config.procfs),
+        gate: Gate::new(Arc::clone(&store), None, config.identity_wait()),
+        store,
         tracker: Tracker::new(describer, capacity, config.ancestors_for("base")),
         clock,
         origin,
@@ -157,6 +174,36 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
     log_totals(&context);
     drop(pid_file);
     outcome
+}
+
+/// Without a hierarchy the store still knows what it is told; the kernel then cannot tell containers apart.
+fn store(config: &Config) -> anyhow::Result<Store> {
+    let fs = match CgroupFs::find(&config.procfs, &config.run_dir.join("cgroup2")) {
+        Ok(fs) => {
+            info!(mode = fs.mode().name(), "cgroups");
+            Some(fs)
+        }
+        Err(error) => {
+            warn!(%error, "the v2 cgroup hierarchy cannot be found or mounted: processes have no containers");
+            None
+        }
+    };
+    Ok(Store::new(fs, Options { pod_annotations: config.enable_pod_annotations })?)
+}
+
+/// Tells the store what hooks have told before; afterwards keeps what they tell.
+fn open_journal(config: &Config, store: &Store) -> Option<Journal> {
+    let directory = config.run_dir.join("containers");
+    match Journal::open(directory.clone()) {
+        Ok(journal) => {
+            journal.replay(store);
+            Some(journal)
+        }
+        Err(error) => {
+            warn!(directory = %directory.display(), %error, "containers will not be known after a restart");
+            None
+        }
+    }
 }
 
 fn cpus() -> usize {

@@ -20,6 +20,7 @@ mod table;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -103,6 +104,13 @@ impl Config {
     /// The sizes of the kernel ring buffers on a machine with so many CPUs and pages of so many bytes.
     pub fn rings(&self, cpus: usize, page_bytes: usize) -> Result<RingSizes, RingError> {
         RingSizes::new(self.rb_size, self.rb_size_total, cpus, page_bytes)
+    }
+
+    /// How long events wait for what is not known of their container yet.
+    pub fn identity_wait(&self) -> Duration {
+        // At most a minute, whatever is set: events in memory are events that nobody sees.
+        let seconds = self.event_cache_retries.saturating_mul(self.event_cache_retry_delay).min(60);
+        Duration::from_secs(seconds)
     }
 
     /// Whether events of this type (`base`, `kprobe`, ...) carry all ancestors.

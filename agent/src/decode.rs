@@ -1,6 +1,6 @@
 //! Bytes from a ring, read as records. Borrows; copies nothing.
 
-use tetragon_bpf::records::{DataRecord, ExecRecord, ExitRecord, ForkRecord, RecordHeader, kind};
+use tetragon_bpf::records::{CgroupRecord, DataRecord, ExecRecord, ExitRecord, ForkRecord, RecordHeader, kind};
 use thiserror::Error;
 use zerocopy::FromBytes;
 
@@ -15,6 +15,8 @@ pub enum Record<'a> {
     Fork(&'a ForkRecord),
     /// The end of a process.
     Exit(&'a ExitRecord),
+    /// A cgroup appears or disappears.
+    Cgroup(&'a CgroupRecord),
     /// A piece of an argument list.
     Data(&'a DataRecord, &'a [u8]),
 }
@@ -52,6 +54,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         }
         kind::FORK => Ok(Record::Fork(ForkRecord::ref_from_prefix(bytes).map_err(|_| short)?.0)),
         kind::EXIT => Ok(Record::Exit(ExitRecord::ref_from_prefix(bytes).map_err(|_| short)?.0)),
+        kind::CGROUP => Ok(Record::Cgroup(CgroupRecord::ref_from_prefix(bytes).map_err(|_| short)?.0)),
         kind::DATA => {
             let record = DataRecord::ref_from_prefix(bytes).map_err(|_| short)?.0;
             let piece =
@@ -88,7 +91,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(
-            kind in 0u32..7,
+            kind in 0u32..8,
             words in proptest::collection::vec(any::<u64>(), 0..400),
         ) {
             let mut words = words;

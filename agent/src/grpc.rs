@@ -1,6 +1,7 @@
 //! The gRPC services: the reference's own, our status, health.
 
 mod events;
+mod identity;
 mod sensors;
 mod status;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
+use tetragon_api::tetragon::agent_identity_server::AgentIdentityServer;
 use tetragon_api::tetragon::agent_status_server::AgentStatusServer;
 use tetragon_api::tetragon::fine_guidance_sensors_server::FineGuidanceSensorsServer;
 use tetragon_filters::Options;
@@ -18,6 +20,7 @@ use tracing::info;
 
 use crate::config::Config;
 use crate::fanout::Fanout;
+use crate::identity::{Journal, Store};
 use crate::kernel::features::Feature;
 use crate::kernel::ledger::KernelLedger;
 use crate::kernel::rings::RingGauge;
@@ -47,6 +50,10 @@ pub struct KernelView {
 pub struct Context {
     /// Where events come from.
     pub fanout: Arc<Fanout>,
+    /// Whose processes are.
+    pub store: Arc<Store>,
+    /// Keeps what hooks tell; none if it could not be opened.
+    pub journal: Option<Journal>,
     /// Figures of the pipeline.
     pub stats: Arc<Stats>,
     /// The kernel side.
@@ -81,6 +88,7 @@ pub async fn serve(
     let address = listener.address();
     let sensors = FineGuidanceSensorsServer::new(sensors::Sensors::new(Arc::clone(&context)))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let identity = AgentIdentityServer::new(identity::Containers::new(Arc::clone(&context)));
     let status = AgentStatusServer::new(status::Status::new(context));
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status("", ServingStatus::Serving).await;
@@ -88,6 +96,7 @@ pub async fn serve(
     Server::builder()
         .add_service(sensors)
         .add_service(status)
+        .add_service(identity)
         .add_service(health)
         .serve_with_incoming_shutdown(listener.incoming()?, async move {
             // An error means that the sender is gone, which is a stop as well.

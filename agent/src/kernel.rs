@@ -4,6 +4,7 @@
 //! Knows nothing of events or processes; hands out records as bytes.
 
 pub mod features;
+pub mod identity;
 pub mod ledger;
 pub mod rings;
 pub mod sensor;

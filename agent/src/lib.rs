@@ -10,6 +10,7 @@ pub mod export;
 pub mod exporter;
 pub mod fanout;
 pub mod grpc;
+pub mod identity;
 pub mod kernel;
 pub mod listen;
 pub mod logging;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tetragon::config::{self, Request};
-use tetragon::{app, logging};
+use tetragon::{app, identity, logging};
 use tracing::{error, warn};
 
 /// Time for the last lines of the log.
@@ -24,6 +24,8 @@ fn main() -> ExitCode {
             }
             Err(errors) => return complain(&errors.to_string()),
         };
+    // Threads that are there already would stay behind.
+    let entered = identity::cgroupfs::enter_host_namespace(&config.procfs);
     let log =
         match logging::start(config.effective_log_level(), config.log_format, config.log_file.as_deref()) {
             Ok(log) => log,
@@ -31,6 +33,9 @@ fn main() -> ExitCode {
         };
     for warning in warnings {
         warn!("{warning}");
+    }
+    if let Err(error) = entered {
+        warn!(%error, "not in the host's cgroup namespace: the cgroups of other processes cannot be read");
     }
     let outcome = app::run(config, log.level().clone());
     let code = match outcome {

@@ -1,7 +1,7 @@
 //! The one thread on which records become events.
 //!
 //! ```text
-//! lifecycle ring --> decode --> tracker (process table) --> events --> fan-out --> export, streams
+//! lifecycle ring --> decode --> tracker (process table) --> gate --> events --> fan-out --> export, streams
 //! events ring ----> arguments ----^          ^
 //! task iterator, /proc -------> scan --------'
 //! ```
@@ -10,6 +10,8 @@
 //! places, and a parent's exec comes before its child's birth. Events leave in that order; `time` is the kernel's.
 //!
 //! Nothing here waits for a consumer. The thread sleeps when the rings are empty.
+
+pub mod gate;
 
 use std::collections::HashSet;
 use std::mem;
@@ -27,6 +29,7 @@ use crate::clock::{Clock, boot_now_ns};
 use crate::decode::{self, Record};
 use crate::event::{Event, Origin, Payload};
 use crate::fanout::Fanout;
+use crate::identity::Store;
 use crate::kernel::KernelError;
 use crate::kernel::ledger::KernelLedger;
 use crate::kernel::rings::Ring;
@@ -36,6 +39,8 @@ use crate::process::procfs::ProcFs;
 use crate::process::scan;
 use crate::stats::{Fate, Stats};
 use crate::tracker::{Tracker, Verdict};
+
+use gate::{Gate, Outgoing};
 
 /// Events published at once.
 const BATCH: usize = 128;
@@ -69,6 +74,10 @@ pub struct Pipeline {
     pub procfs: ProcFs,
     /// Processes.
     pub tracker: Tracker,
+    /// Whose processes are.
+    pub store: Arc<Store>,
+    /// Where events wait until that is known.
+    pub gate: Gate,
     /// Kernel time to wall time.
     pub clock: Arc<Clock>,
     /// Goes into every event.
@@ -83,6 +92,7 @@ pub struct Pipeline {
 struct State {
     parts: Pipeline,
     arguments: Arguments,
+    passing: Vec<Outgoing>,
     outgoing: Vec<Arc<Event>>,
     buffer: Buffer,
     /// By CPU, losses that the stream has been told of.
@@ -111,6 +121,7 @@ impl Pipeline {
         let mut state = State {
             parts: self,
             arguments: Arguments::default(),
+            passing: Vec::new(),
             outgoing: Vec::new(),
             buffer: Buffer::default(),
             reported_lost: Vec::new(),
@@ -140,9 +151,11 @@ impl State {
     }
 
     fn work(&mut self, stop: &OwnedFd) {
+        let store = Arc::clone(&self.parts.store);
         let mut next_tick = Instant::now() + TICK;
         loop {
             let drained = self.drain();
+            self.let_go();
             let now = Instant::now();
             if now >= next_tick {
                 self.tick();
@@ -150,10 +163,12 @@ impl State {
             }
             let stopped = match drained {
                 Drained::Some => wait(&[stop.as_fd()], Duration::ZERO),
-                Drained::All => wait(&[self.parts.events.as_fd(), stop.as_fd()], GATHER),
+                Drained::All => wait(&[self.parts.events.as_fd(), store.changed(), stop.as_fd()], GATHER),
                 Drained::Nothing => {
-                    let limit = next_tick.saturating_duration_since(Instant::now());
-                    wait(&[self.parts.lifecycle.as_fd(), self.parts.events.as_fd(), stop.as_fd()], limit)
+                    let next = self.parts.gate.next_deadline().map_or(next_tick, |next| next.min(next_tick));
+                    let limit = next.saturating_duration_since(Instant::now());
+                    let Pipeline { lifecycle, events, .. } = &self.parts;
+                    wait(&[lifecycle.as_fd(), events.as_fd(), store.changed(), stop.as_fd()], limit)
                 }
             };
             if stopped {
@@ -167,6 +182,8 @@ impl State {
         self.parts.sensor.detach();
         while self.drain() == Drained::Some {}
         self.report_silent_losses();
+        let Pipeline { gate, tracker, .. } = &mut self.parts;
+        gate.open(tracker, &mut self.passing);
         self.publish();
         self.parts.fanout.close();
     }
@@ -184,7 +201,7 @@ impl State {
                 drained = Drained::Some;
                 break;
             }
-            if self.outgoing.len() >= BATCH {
+            if self.passing.len() >= BATCH {
                 self.publish();
             }
         }
@@ -210,6 +227,10 @@ impl State {
             Ok(Record::Exit(exit)) => {
                 let verdict = self.parts.tracker.exit(exit);
                 self.settle(verdict, exit.header.boot_ns)
+            }
+            Ok(Record::Cgroup(cgroup)) => {
+                self.parts.store.cgroup(cgroup);
+                Fate::Absorbed
             }
             Ok(Record::Data(..)) => Fate::Malformed,
             Err(error) => {
@@ -281,11 +302,23 @@ impl State {
     }
 
     fn push(&mut self, payload: Payload, boot_ns: u64) {
-        let time = self.parts.clock.wall(boot_ns);
-        self.outgoing.push(Arc::new(Event::new(payload, time, Arc::clone(&self.parts.origin))));
+        let Pipeline { gate, tracker, .. } = &mut self.parts;
+        gate.pass(tracker, (payload, boot_ns), &mut self.passing);
+    }
+
+    /// Lets go events whose wait is over.
+    fn let_go(&mut self) {
+        let Pipeline { gate, tracker, .. } = &mut self.parts;
+        gate.look(tracker, &mut self.passing);
+        gate.expire(tracker, &mut self.passing);
+        self.publish();
     }
 
     fn publish(&mut self) {
+        for (payload, boot_ns) in self.passing.drain(..) {
+            let time = self.parts.clock.wall(boot_ns);
+            self.outgoing.push(Arc::new(Event::new(payload, time, Arc::clone(&self.parts.origin))));
+        }
         self.parts.fanout.publish(&self.outgoing);
         self.outgoing.clear();
     }
@@ -322,6 +355,7 @@ impl State {
         self.parts.clock.refresh();
         let now = boot_now_ns();
         self.parts.tracker.expire(now);
+        self.parts.store.expire();
         self.arguments.expire(now);
         let lost = self.report_silent_losses();
         let skipped = self.skipped();
@@ -377,6 +411,8 @@ impl State {
                 .is_some()
             {}
         };
+        // What is found there can be recognised below.
+        parts.store.scan();
         let outcome = scan::scan(sensor, procfs, |key| tracker.knows(key), &mut relieve)?;
         relieve();
 

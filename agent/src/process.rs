@@ -5,7 +5,7 @@
 //! task iterator + /proc ----> scan ----^
 //! ```
 
-pub mod container;
+pub mod belonging;
 pub mod credentials;
 pub mod describe;
 pub mod flags;
@@ -15,6 +15,7 @@ pub mod scan;
 pub mod table;
 pub mod text;
 
+pub use belonging::Belonging;
 pub use describe::Describer;
 pub use info::ProcessInfo;
 pub use table::Table;

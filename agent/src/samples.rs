@@ -9,6 +9,7 @@ use tetragon_bpf::records::{
 use zerocopy::FromZeros;
 
 use crate::clock::Clock;
+use crate::identity::{Options, Store};
 use crate::process::Describer;
 use crate::process::describe::{ExecStrings, Settings};
 use crate::process::procfs::ProcFacts;
@@ -81,7 +82,12 @@ pub(crate) fn mk_dying(key: ProcessKey, parent: ProcessKey) -> Found {
     found
 }
 
+/// A store without a hierarchy and without a kernel.
+pub(crate) fn mk_store() -> Arc<Store> {
+    Arc::new(Store::new(None, Options::default()).expect("a descriptor"))
+}
+
 pub(crate) fn mk_describer(settings: Settings) -> Describer {
     let settings = Settings { node_name: "node".to_owned(), ..settings };
-    Describer::new(settings, Arc::new(Clock::new()), Path::new("/proc"))
+    Describer::new(settings, Arc::new(Clock::new()), mk_store(), Path::new("/proc"))
 }

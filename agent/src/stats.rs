@@ -30,8 +30,13 @@ pub enum Fate {
 }
 
 /// Kinds in the order of the status.
-const KINDS: [(u32, &str); 4] =
-    [(kind::EXEC, "exec"), (kind::FORK, "fork"), (kind::EXIT, "exit"), (kind::DATA, "data")];
+const KINDS: [(u32, &str); 5] = [
+    (kind::EXEC, "exec"),
+    (kind::FORK, "fork"),
+    (kind::EXIT, "exit"),
+    (kind::CGROUP, "cgroup"),
+    (kind::DATA, "data"),
+];
 
 /// All of it.
 #[derive(Debug, Default)]
@@ -125,7 +130,7 @@ mod tests {
             }
         }
         let rows = stats.records();
-        assert_eq!(rows.iter().map(|row| &*row.kind).collect::<Vec<_>>(), ["exec", "fork", "exit", "data"]);
+        assert_eq!(rows.iter().map(|row| &*row.kind).collect::<Vec<_>>(), ["exec", "fork", "exit", "cgroup", "data"]);
         for (number, row) in (1..).zip(&rows) {
             let parts = [row.emitted, row.absorbed, row.duplicate, row.malformed];
             assert_eq!((parts, row.consumed), ([number; 4], 4 * number));
@@ -140,7 +145,7 @@ mod tests {
         stats.count(kind::SCAN, Fate::Malformed);
         let rows = stats.records();
         let row = rows.last().unwrap();
-        assert_eq!((rows.len(), &*row.kind, row.consumed, row.malformed), (5, "unknown", 2, 2));
+        assert_eq!((rows.len(), &*row.kind, row.consumed, row.malformed), (6, "unknown", 2, 2));
         assert_eq!(stats.consumed(99), 0);
     }
 

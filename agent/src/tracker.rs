@@ -1,12 +1,13 @@
 //! What each record means, given the processes that are known: the rules of the process table.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tetragon_api::tetragon::ProcessTableStatus;
 use tetragon_bpf::records::{ExecRecord, ExitRecord, ForkRecord, ProcessKey, task_flags};
 
 use crate::event::{Kin, Payload, signal_name};
+use crate::identity::Resolved;
 use crate::process::describe::ExecStrings;
 use crate::process::scan::Found;
 use crate::process::table::{Entry, Stage};
@@ -26,6 +27,28 @@ pub enum Verdict {
     Event(Payload),
     /// An event that had been held back, and the event itself.
     Late(Payload, Payload),
+}
+
+/// New descriptions of the processes of one container.
+#[derive(Debug)]
+pub struct Renewal {
+    resolved: Resolved,
+    renewed: HashMap<ProcessKey, Arc<ProcessInfo>>,
+}
+
+impl Renewal {
+    /// The new description; none where the old one is as good.
+    fn of(&mut self, describer: &Describer, info: &Arc<ProcessInfo>) -> Option<Arc<ProcessInfo>> {
+        let belonging = info.belonging?;
+        if belonging.complete || belonging.container != self.resolved.number {
+            return None;
+        }
+        let renewed = self
+            .renewed
+            .entry(info.key)
+            .or_insert_with(|| Arc::new(describer.identified(info, &self.resolved)));
+        Some(Arc::clone(renewed))
+    }
 }
 
 /// Follows processes.
@@ -71,7 +94,8 @@ impl Tracker {
         if parent.is_none() {
             self.unknown += 1;
         }
-        let info = self.describer.exec(record, strings, parent.as_deref(), cloned);
+        let before = before.map(|entry| entry.info);
+        let info = self.describer.exec(record, strings, parent.as_deref(), before.as_deref(), cloned);
         Verdict::Event(Payload::Exec(self.enter(info, parent, Stage::Running)))
     }
 
@@ -83,7 +107,7 @@ impl Tracker {
         let parent = self.table.parent(&record.parent);
         let creator = self.table.image(&record.creator).or_else(|| parent.clone()).unwrap_or_else(|| {
             self.unknown += 1;
-            Arc::new(self.describer.unknown(record.creator, None, &ProcessKey::default()))
+            Arc::new(self.describer.unknown(record.creator, None, &ProcessKey::default(), None))
         });
         let info = self.describer.fork(record, &creator, parent.as_deref());
         self.enter(info, parent, Stage::Cloned);
@@ -110,13 +134,13 @@ impl Tracker {
                 }
                 kin
             }
-            Some(entry) if entry.stage == Stage::Cloned => self.stranger(key, entry.parent, &record.parent),
+            Some(entry) if entry.stage == Stage::Cloned => self.stranger(record, entry.parent),
             // Its last exec was lost: what is known is of an older image, which then is its parent.
-            Some(entry) => self.stranger(key, Some(entry.info), &record.parent),
+            Some(entry) => self.stranger(record, Some(entry.info)),
             None if record.flags & task_flags::KTHREAD != 0 => return Verdict::Silent,
             None => {
                 let parent = self.table.parent(&record.parent);
-                self.stranger(key, parent, &record.parent)
+                self.stranger(record, parent)
             }
         };
         let payload =
@@ -193,14 +217,34 @@ impl Tracker {
         };
     }
 
-    fn stranger(
-        &mut self,
-        key: ProcessKey,
-        parent: Option<Arc<ProcessInfo>>,
-        parent_key: &ProcessKey,
-    ) -> Kin {
+    /// Now that a container is known: its processes get new descriptions, in the table and in what `Renewal` is shown.
+    pub fn identify(&mut self, resolved: Resolved) -> Renewal {
+        let mut renewal = Renewal { resolved, renewed: HashMap::new() };
+        let Self { table, describer, .. } = self;
+        table.renew(|info| renewal.of(describer, info));
+        renewal
+    }
+
+    /// The event with the new descriptions.
+    pub fn renewed(&self, renewal: &mut Renewal, payload: Payload) -> Payload {
+        let mut renew = |kin: Kin| {
+            let mut of = |info: Arc<ProcessInfo>| renewal.of(&self.describer, &info).unwrap_or(info);
+            Kin {
+                process: of(kin.process),
+                parent: kin.parent.map(&mut of),
+                ancestors: kin.ancestors.iter().cloned().map(&mut of).collect(),
+            }
+        };
+        match payload {
+            Payload::Exec(kin) => Payload::Exec(renew(kin)),
+            Payload::Exit { kin, signal, status } => Payload::Exit { kin: renew(kin), signal, status },
+            other => other,
+        }
+    }
+
+    fn stranger(&mut self, end: &ExitRecord, parent: Option<Arc<ProcessInfo>>) -> Kin {
         self.unknown += 1;
-        let info = self.describer.unknown(key, parent.as_deref(), parent_key);
+        let info = self.describer.unknown(end.key, parent.as_deref(), &end.parent, Some(end));
         self.enter(info, parent, Stage::Running)
     }
 

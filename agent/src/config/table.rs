@@ -7,13 +7,13 @@ use super::resolve::{Given, Reports, read_one};
 use super::spec::{Spec, options};
 use super::{Kind, Source};
 
-const CONTAINERS: &str = "containers and pods are not resolved in this release";
+const API: &str = "this release does not ask the Kubernetes API; pods are known from hooks and from the container runtime";
+const ALWAYS: &str = "cgroup ids are always used, nested cgroups included";
 const DEBUGGING: &str = "this release has no server for profiles; use perf on the process";
 const ENFORCED: &str = "programs are not pinned in this release, they end with the agent";
 const GENERATIONS: &str = "one BPF object adapts itself to the kernel it is loaded on";
 const GO_ONLY: &str = "it belongs to the Go runtime, which this agent does not have";
 const METRICS: &str = "this release has no metrics server";
-const NOT_KEPT: &str = "events go out at once, with what is known of their process";
 const NOT_MERGED: &str = "no type of event is merged, so every event is exported on its own";
 const POLICIES: &str = "tracing policies are not loaded in this release";
 const PROBED: &str = "kernel features are found by trying them, not by version";
@@ -29,34 +29,34 @@ options! {
     cluster_name: Text, "cluster-name", "", "Name of the cluster, shown in events" => since("v1.3");
     config_dir: OptionalPath, "config-dir", "", "Directory with one file per option";
     cpuprofile: OptionalPath, "cpuprofile", "", "File for a CPU profile" => hidden().no_effect(DEBUGGING);
-    cri_endpoint: UnixUrl, "cri-endpoint", "", "CRI socket as unix:// URL. Empty: found by itself" => no_effect(CONTAINERS);
+    cri_endpoint: UnixUrl, "cri-endpoint", "", "CRI socket as unix:// URL. Empty: found by itself";
     data_cache_size: Positive, "data-cache-size", "1024", "Entries of the cache of data in several parts"
         => no_effect("data in several parts is joined where the rings are read");
     debug: Switch, "debug", "false", "Log debug messages, whatever --log-level says" => short('d');
     deleted_pod_cache_size: Positive, "deleted-pod-cache-size", "1024", "Entries of the cache of deleted pods"
-        => hidden().since("later").no_effect(CONTAINERS);
+        => hidden().since("later").no_effect(API);
     disable_kprobe_multi: Switch, "disable-kprobe-multi", "false", "Never attach to many functions with one link"
         => no_effect(POLICIES);
     disable_process_cache: Switch, "disable-process-cache", "false", "Run without a process cache"
         => hidden().since("later").no_effect("events need the process table");
     enable_ancestors: Words, "enable-ancestors", "", "Comma-separated types of events that carry all ancestors of their process: base, kprobe, tracepoint, loader, uprobe, lsm, usdt. All others need base"
         => since("v1.5");
-    enable_cgidmap: Switch, "enable-cgidmap", "false", "Find pods by cgroup id" => no_effect(CONTAINERS);
-    enable_cgidmap_debug: Switch, "enable-cgidmap-debug", "false", "Log how pods are found by cgroup id" => no_effect(CONTAINERS);
+    enable_cgidmap: Switch, "enable-cgidmap", "false", "Find pods by cgroup id" => no_effect(ALWAYS);
+    enable_cgidmap_debug: Switch, "enable-cgidmap-debug", "false", "Log how pods are found by cgroup id" => no_effect(ALWAYS);
     enable_cgtrackerid: Switch, "enable-cgtrackerid", "true", "Track the cgroups below a container's cgroup"
-        => hidden().since("v1.3").no_effect(CONTAINERS);
-    enable_cri: Switch, "enable-cri", "false", "Ask the container runtime through CRI" => no_effect(CONTAINERS);
+        => hidden().since("v1.3").no_effect(ALWAYS);
+    enable_cri: Switch, "enable-cri", "false", "Ask the container runtime through CRI";
     enable_deprecated_tracingpolicy_grpc: Switch, "enable-deprecated-tracingpolicy-grpc", "false", "Serve the deprecated calls to enable and disable policies"
         => hidden().since("v1.7").no_effect(POLICIES);
     enable_event_metrics: Switch, "enable-event-metrics", "true", "Count events in metrics"
         => hidden().since("later").no_effect(METRICS);
     enable_export_aggregation: Switch, "enable-export-aggregation", "false", "Merge equal exported events" => no_effect(NOT_MERGED);
-    enable_k8s_api: Switch, "enable-k8s-api", "false", "Ask the Kubernetes API for the pods of processes" => no_effect(CONTAINERS);
+    enable_k8s_api: Switch, "enable-k8s-api", "false", "Ask the Kubernetes API for the pods of processes" => no_effect(API);
     enable_msg_handling_latency: Switch, "enable-msg-handling-latency", "false", "Measure how long events take to be handled" => no_effect(METRICS);
     enable_pid_set_filter: Switch, "enable-pid-set-filter", "false", "Accept pid_set in export filters; its set grows without limit";
     enable_pod_annotations: Switch, "enable-pod-annotations", "false", "Show the annotations of pods in events"
-        => hidden().since("v1.5").no_effect(CONTAINERS);
-    enable_pod_info: Switch, "enable-pod-info", "false", "Watch PodInfo resources" => no_effect(CONTAINERS);
+        => hidden().since("v1.5");
+    enable_pod_info: Switch, "enable-pod-info", "false", "Watch PodInfo resources" => no_effect(API);
     enable_policy_filter: Switch, "enable-policy-filter", "false", "Apply policies to the namespaces, pods and containers that they select" => no_effect(POLICIES);
     enable_policy_filter_cgroup_map: Switch, "enable-policy-filter-cgroup-map", "false", "Keep a map from cgroups to policies"
         => hidden().since("v1.4").no_effect(POLICIES);
@@ -78,8 +78,8 @@ options! {
     enable_tracing_policy_crd: Switch, "enable-tracing-policy-crd", "true", "Watch the custom resources of tracing policies"
         => no_effect(POLICIES);
     event_cache_retries: Unsigned, "event-cache-retries", "15", "How often an event waits for what is still unknown about its process"
-        => since("v1.2.1").no_effect(NOT_KEPT);
-    event_cache_retry_delay: Positive, "event-cache-retry-delay", "2", "Seconds between two such attempts" => since("v1.2.1").no_effect(NOT_KEPT);
+        => since("v1.2.1");
+    event_cache_retry_delay: Positive, "event-cache-retry-delay", "2", "Seconds between two such attempts" => since("v1.2.1");
     event_queue_size: Unsigned, "event-queue-size", "10000", "Events that may wait for each reader (gRPC stream or export). 0: the default";
     execve_map_entries: Unsigned, "execve-map-entries", "0", "Entries of the kernel's table of processes"
         => hidden().since("v1.4").no_effect("the kernel side sizes its own state");
@@ -110,8 +110,8 @@ options! {
     health_server_interval: Positive, "health-server-interval", "10", "Seconds between two self-checks";
     help: Switch, "help", "false", "Print this text and exit" => short('h');
     k8s_controlplane_retry: Int, "k8s-controlplane-retry", "1", "How often the Kubernetes API is tried at start. Negative: for ever"
-        => hidden().since("v1.6").no_effect(CONTAINERS);
-    k8s_kubeconfig_path: OptionalPath, "k8s-kubeconfig-path", "", "Kubeconfig file. Empty: the account of the pod" => no_effect(CONTAINERS);
+        => hidden().since("v1.6").no_effect(API);
+    k8s_kubeconfig_path: OptionalPath, "k8s-kubeconfig-path", "", "Kubeconfig file. Empty: the account of the pod" => no_effect(API);
     keep_sensors_on_exit: Switch, "keep-sensors-on-exit", "false", "Leave the sensors in the kernel at exit" => no_effect(ENFORCED);
     kernel: Text, "kernel", "", "Kernel version to assume" => no_effect(PROBED);
     log_file: OptionalPath, "log-file", "", "File that gets a copy of the log; emptied at start" => since("v1.7");

@@ -10,7 +10,7 @@ fn mk_info(pid: u32, changed: u32, arguments: &[u8]) -> Arc<ProcessInfo> {
     let mut record = mk_exec(mk_key(pid, 5, 1), ProcessKey::default(), 1_234_567);
     record.transitions = changed;
     let strings = crate::process::describe::ExecStrings { arguments, ..mk_strings("/bin/x") };
-    Arc::new(mk_describer(settings).exec(&record, strings, None, false))
+    Arc::new(mk_describer(settings).exec(&record, strings, None, None, false))
 }
 
 fn mk_origin() -> Arc<Origin> {

@@ -18,7 +18,7 @@ fn mk_heavy(bytes: usize) -> Arc<Event> {
     arguments[1] = 0;
     let strings = ExecStrings { arguments: &arguments, ..mk_strings("/x") };
     let record = mk_exec(mk_key(1, 1, 1), mk_key(0, 0, 0), 1);
-    let process = Arc::new(mk_describer(Settings::default()).exec(&record, strings, None, false));
+    let process = Arc::new(mk_describer(Settings::default()).exec(&record, strings, None, None, false));
     let kin = Kin { process, parent: None, ancestors: Arc::default() };
     Arc::new(Event::new(Payload::Exec(kin), Default::default(), Arc::new(Origin::default())))
 }

@@ -9,7 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
-use super::{Context, VERSION, events, status};
+use super::{Context, VERSION, events, identity, status};
 use crate::logging::Level;
 
 pub(super) struct Sensors(Arc<Context>);
@@ -192,9 +192,9 @@ impl FineGuidanceSensors for Sensors {
 
     async fn runtime_hook(
         &self,
-        _: Request<RuntimeHookRequest>,
+        request: Request<RuntimeHookRequest>,
     ) -> Result<Response<RuntimeHookResponse>, Status> {
-        absent("container identity, so it does not need runtime hooks")
+        identity::runtime_hook(&self.0, request.into_inner()).map(Response::new)
     }
 
     async fn get_stack_trace_tree(

@@ -23,6 +23,8 @@ const HOOKS: [(u32, &str); hook::COUNT as usize] = [
     (hook::EXIT, "exit"),
     (hook::DATA, "data"),
     (hook::CREDS, "creds"),
+    (hook::CGROUP_MKDIR, "cgroup_mkdir"),
+    (hook::CGROUP_RMDIR, "cgroup_rmdir"),
 ];
 
 pub(super) struct Status(Arc<Context>);
@@ -56,7 +58,7 @@ impl AgentStatus for Status {
             scan: Some(context.stats.scan(|_| ())),
             features: features(&context.kernel),
             events_emitted: context.fanout.emitted(),
-            identity: None,
+            identity: Some(context.store.status()),
         }))
     }
 }
@@ -95,7 +97,10 @@ fn rings(kernel: &KernelView, counters: &[HookCounters], records: &[RecordLedger
         if name == "events" {
             (&[hook::DATA], &["data"])
         } else {
-            (&[hook::EXEC, hook::FORK, hook::EXIT], &["exec", "fork", "exit"])
+            (
+                &[hook::EXEC, hook::FORK, hook::EXIT, hook::CGROUP_MKDIR, hook::CGROUP_RMDIR],
+                &["exec", "fork", "exit", "cgroup"],
+            )
         }
     };
     let row = |gauge: &kernel::rings::RingGauge| {

@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use zerocopy::FromBytes;
 
 use super::features::{self, Features};
+use super::identity::KernelIdentity;
 use super::ledger::KernelLedger;
 use super::rings::Ring;
 use super::{KernelError, release, sys};
@@ -61,6 +62,16 @@ const FORK: Choice = Choice {
     program: "fork_btf",
     attach: Attach::BtfTracepoint("sched_wakeup_new"),
     label: "tp_btf/sched_wakeup_new",
+};
+const CGROUP_MKDIR: Choice = Choice {
+    program: "cgroup_mkdir",
+    attach: Attach::BtfTracepoint("cgroup_mkdir"),
+    label: "tp_btf/cgroup_mkdir",
+};
+const CGROUP_RMDIR: Choice = Choice {
+    program: "cgroup_rmdir",
+    attach: Attach::BtfTracepoint("cgroup_rmdir"),
+    label: "tp_btf/cgroup_rmdir",
 };
 const CREDS_KPROBE: Choice = Choice {
     program: "creds_kprobe",
@@ -110,6 +121,8 @@ pub struct Parts {
     pub events: Ring,
     /// Counters.
     pub ledger: KernelLedger,
+    /// Whose cgroups are.
+    pub identity: KernelIdentity,
     /// The programs, for their own statistics.
     pub attached: Vec<Attached>,
     /// Whether privilege changes by exec are observed.
@@ -166,6 +179,8 @@ impl BaseSensor {
                 false
             }
         };
+        loader.attach_first(hook::CGROUP_RMDIR, "sees cgroups end", &[CGROUP_RMDIR])?;
+        loader.attach_first(hook::CGROUP_MKDIR, "recognises the cgroups of containers", &[CGROUP_MKDIR])?;
         loader.attach_first(hook::EXEC, "reports execs", exec)?;
         loader.attach_first(hook::FORK, "follows new processes", &[FORK])?;
         let attached = loader.attached;
@@ -174,6 +189,7 @@ impl BaseSensor {
         let lifecycle = Ring::new(&mut ebpf, "lifecycle", rings.lifecycle_bytes)?;
         let events = Ring::new(&mut ebpf, "events", rings.events_bytes)?;
         let ledger = KernelLedger::new(&mut ebpf)?;
+        let identity = KernelIdentity::new(&mut ebpf)?;
         drop(types);
         sys::trim_memory();
         for program in &attached {
@@ -184,6 +200,7 @@ impl BaseSensor {
             lifecycle,
             events,
             ledger,
+            identity,
             attached,
             sees_transitions,
         })

@@ -11,15 +11,16 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tetragon_api::tetragon::{Process, UserRecord};
 use tetragon_bpf::records::{
-    ExecRecord, ForkRecord, Namespaces, ProcessKey, TaskInfo, exec_flags, task_flags,
+    ExecRecord, ExitRecord, ForkRecord, Namespaces, ProcessKey, TaskInfo, exec_flags, identity_flags, task_flags,
 };
 use tetragon_filters::Redactor;
 
 use super::flags::{self, bit};
 use super::info::ProcessInfo;
 use super::procfs::ProcFacts;
-use super::{container, credentials, text};
+use super::{Belonging, credentials, text};
 use crate::clock::Clock;
+use crate::identity::{CgroupId, ContainerNumber, Resolved, Store, Task, name};
 
 /// Bytes of its creator's arguments that a process shows which has not executed anything. One process with megabytes
 /// of arguments could otherwise fill the memory by forking.
@@ -60,6 +61,7 @@ pub struct ExecStrings<'a> {
 pub struct Describer {
     settings: Settings,
     clock: Arc<Clock>,
+    store: Arc<Store>,
     host: Namespaces,
     users: HashMap<u32, String>,
 }
@@ -75,9 +77,9 @@ pub fn exec_id(node: &str, boot_ns: u64, pid: u32) -> String {
 
 impl Describer {
     /// `procfs` is the host's `/proc`.
-    pub fn new(settings: Settings, clock: Arc<Clock>, procfs: &Path) -> Self {
+    pub fn new(settings: Settings, clock: Arc<Clock>, store: Arc<Store>, procfs: &Path) -> Self {
         let users = if settings.user_names { read_users(Path::new("/etc/passwd")) } else { HashMap::new() };
-        Self { settings, clock, host: host_namespaces(procfs), users }
+        Self { settings, clock, store, host: host_namespaces(procfs), users }
     }
 
     /// The stand-in for the kernel itself: pid 0, parent of the first processes.
@@ -97,12 +99,13 @@ impl Describer {
         ProcessInfo::new(key, wire, None, true)
     }
 
-    /// A process that has just started a new program.
+    /// A process that has just started a new program. `before` is what it was until then.
     pub fn exec(
         &self,
         record: &ExecRecord,
         strings: ExecStrings<'_>,
         parent: Option<&ProcessInfo>,
+        before: Option<&ProcessInfo>,
         cloned: bool,
     ) -> ProcessInfo {
         let task = &record.task;
@@ -148,15 +151,22 @@ impl Describer {
         wire.cwd = cwd;
         wire.binary = binary;
         wire.flags = flags::words(shown);
-        wire.docker = container::id_of_cgroup_name(&String::from_utf8_lossy(strings.cgroup_name))
-            .unwrap_or_default()
-            .to_owned();
+        if task.identity.flags & identity_flags::FIRST != 0 {
+            self.store.started(ContainerNumber(task.identity.container), self.clock.wall(record.header.boot_ns));
+        }
+        let cgroup_name = String::from_utf8_lossy(strings.cgroup_name);
+        let place = Task {
+            cgroup: CgroupId(task.cgroup_id),
+            identity: task.identity,
+            cgroup_name: Some(&cgroup_name),
+        };
+        let belonging = self.place(&mut wire, place, task.nspid, before);
         let properties = if self.settings.credentials {
             credentials::binary_properties(task, record.transitions)
         } else {
             None
         };
-        ProcessInfo::new(task.key, wire, properties, false)
+        ProcessInfo::new(task.key, wire, properties, false).belonging_to(belonging)
     }
 
     /// A new process that still runs its creator's program.
@@ -184,8 +194,8 @@ impl Describer {
             binary: image.binary.clone(),
             arguments: image.arguments[..image.arguments.floor_char_boundary(CLONE_ARGUMENTS_MAX)].to_owned(),
             argv: if long { Vec::new() } else { image.argv.clone() },
-            pod: image.pod.clone(),
-            docker: image.docker.clone(),
+            pod: None,
+            docker: String::new(),
             refcnt: image.refcnt,
             cap: image.cap.clone(),
             ns: image.ns,
@@ -194,14 +204,17 @@ impl Describer {
             user: image.user.clone(),
             in_init_tree: image.in_init_tree,
             environment_variables: image.environment_variables.clone(),
-            identity: image.identity,
+            identity: None,
         };
         if kernel_thread {
             wire.binary = kernel_thread_name(&record.comm);
             wire.arguments.clear();
             wire.argv.clear();
         }
-        ProcessInfo::new(record.key, wire, None, kernel_thread)
+        let place =
+            Task { cgroup: CgroupId(record.cgroup_id), identity: record.identity, cgroup_name: None };
+        let belonging = self.place(&mut wire, place, record.nspid, Some(creator));
+        ProcessInfo::new(record.key, wire, None, kernel_thread).belonging_to(belonging)
     }
 
     /// A process that was there before us.
@@ -237,24 +250,26 @@ impl Describer {
             }
             None => shown |= bit::ERROR_ARGS,
         }
-        wire.docker = facts
-            .cgroup
-            .as_deref()
-            .and_then(|cgroup| container::id_of_proc_cgroup(cgroup))
-            .unwrap_or_default()
-            .to_owned();
         wire.flags = flags::words(shown);
-        ProcessInfo::new(task.key, wire, None, false)
+        let place = Task { cgroup: CgroupId(task.cgroup_id), identity: task.identity, cgroup_name: None };
+        let belonging = self.place(&mut wire, place, task.nspid, None);
+        if belonging.is_none() {
+            // On a machine with v1 alone, the name is all there is.
+            let id = facts.cgroup.as_deref().and_then(name::container_id_of_proc_cgroup);
+            wire.docker = id.map(name::shown).unwrap_or_default().to_owned();
+        }
+        ProcessInfo::new(task.key, wire, None, false).belonging_to(belonging)
     }
 
-    /// A process of which only the end was seen, because its beginning was lost.
+    /// A process of which only the end was seen, because its beginning was lost. `end` tells where that was.
     pub fn unknown(
         &self,
         key: ProcessKey,
         parent: Option<&ProcessInfo>,
         parent_key: &ProcessKey,
+        end: Option<&ExitRecord>,
     ) -> ProcessInfo {
-        let wire = Process {
+        let mut wire = Process {
             exec_id: self.unseen_id(&key, parent),
             pid: Some(key.tgid),
             tid: Some(key.tgid),
@@ -263,7 +278,48 @@ impl Describer {
             parent_exec_id: self.parent_id(parent, parent_key),
             ..Process::default()
         };
-        ProcessInfo::new(key, wire, None, false)
+        let belonging = end.and_then(|end| {
+            let place = Task { cgroup: CgroupId(end.cgroup_id), identity: end.identity, cgroup_name: None };
+            self.place(&mut wire, place, end.nspid, None)
+        });
+        ProcessInfo::new(key, wire, None, false).belonging_to(belonging)
+    }
+
+    /// The same process, now that its container is known.
+    pub fn identified(&self, info: &ProcessInfo, resolved: &Resolved) -> ProcessInfo {
+        let mut wire = info.wire.clone();
+        let belonging = info.belonging.map(Belonging::late);
+        if let Some(belonging) = &belonging {
+            belonging.show(&mut wire, resolved);
+        }
+        ProcessInfo::new(info.key, wire, info.binary_properties.clone(), info.kernel_thread)
+            .belonging_to(belonging)
+    }
+
+    /// Finds the container of a task, and writes it into its description. A process whose former image or creator was
+    /// in a container stays there, whatever cgroup it moves to.
+    fn place(
+        &self,
+        wire: &mut Process,
+        task: Task<'_>,
+        nspid: u32,
+        before: Option<&ProcessInfo>,
+    ) -> Option<Belonging> {
+        let (belonging, resolved, migrated) = match self.store.resolve(task) {
+            Some(resolved) => (Belonging::new(&task, &resolved, nspid), resolved, false),
+            None => {
+                let before = before?;
+                let belonging = before.belonging?.migrated(nspid);
+                let resolved = self.store.container(belonging.container)?;
+                if before.wire.identity.is_none_or(|identity| !identity.migrated) {
+                    self.store.counters.migrated();
+                }
+                (belonging, resolved, true)
+            }
+        };
+        belonging.show(wire, &resolved);
+        wire.identity = Some(belonging.identity(task.cgroup.0, migrated));
+        Some(belonging)
     }
 
     fn common(&self, task: &TaskInfo, began_boot_ns: u64, parent: Option<&ProcessInfo>) -> Process {

@@ -7,6 +7,8 @@ use tetragon_api::json::ToJson;
 use tetragon_api::tetragon::{BinaryProperties, Process};
 use tetragon_bpf::records::ProcessKey;
 
+use super::Belonging;
+
 /// One process image. Never changes once made; a new exec makes a new one.
 #[derive(Debug)]
 pub struct ProcessInfo {
@@ -18,6 +20,8 @@ pub struct ProcessInfo {
     pub binary_properties: Option<BinaryProperties>,
     /// A kernel thread; these have no events of their own.
     pub kernel_thread: bool,
+    /// Its container; none for processes of the host.
+    pub belonging: Option<Belonging>,
     json: OnceLock<Box<str>>,
     proto: OnceLock<Box<[u8]>>,
 }
@@ -30,7 +34,22 @@ impl ProcessInfo {
         binary_properties: Option<BinaryProperties>,
         kernel_thread: bool,
     ) -> Self {
-        Self { key, wire, binary_properties, kernel_thread, json: OnceLock::new(), proto: OnceLock::new() }
+        Self {
+            key,
+            wire,
+            binary_properties,
+            kernel_thread,
+            belonging: None,
+            json: OnceLock::new(),
+            proto: OnceLock::new(),
+        }
+    }
+
+    /// The same process, known to belong to a container.
+    #[must_use]
+    pub fn belonging_to(mut self, belonging: Option<Belonging>) -> Self {
+        self.belonging = belonging;
+        self
     }
 
     /// Bytes of the strings that can be long.

@@ -160,6 +160,22 @@ impl Table {
         }
     }
 
+    /// Puts other descriptions in the place of those for which `renew` has one.
+    pub fn renew(&mut self, mut renew: impl FnMut(&Arc<ProcessInfo>) -> Option<Arc<ProcessInfo>>) {
+        for entry in self.entries.values_mut() {
+            if let Some(info) = renew(&entry.info) {
+                entry.info = info;
+            }
+            if let Some(parent) = entry.parent.as_ref().and_then(&mut renew) {
+                entry.parent = Some(parent);
+            }
+            if entry.ancestors.iter().any(|info| renew(info).is_some()) {
+                entry.ancestors =
+                    entry.ancestors.iter().map(|info| renew(info).unwrap_or_else(|| Arc::clone(info))).collect();
+            }
+        }
+    }
+
     /// Takes out what ended long enough ago.
     pub fn expire(&mut self, now_boot_ns: u64) {
         while let Some((ended, id)) = self.exited.front().copied() {

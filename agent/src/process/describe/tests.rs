@@ -15,7 +15,7 @@ fn mk_record(flags: u32) -> ExecRecord {
 }
 
 fn describe(settings: Settings, flags: u32, strings: ExecStrings<'_>) -> Process {
-    mk_describer(settings).exec(&mk_record(flags), strings, None, false).wire
+    mk_describer(settings).exec(&mk_record(flags), strings, None, None, false).wire
 }
 
 fn mk_redactor(filter: &str) -> Redactor {
@@ -77,7 +77,7 @@ fn cgroups_that_are_missing_are_flagged() {
     {
         let mut record = mk_record(0);
         record.task.flags = flag;
-        let info = mk_describer(Settings::default()).exec(&record, mk_strings("/x"), None, false);
+        let info = mk_describer(Settings::default()).exec(&record, mk_strings("/x"), None, None, false);
         assert_eq!(info.wire.flags, words);
     }
 }
@@ -122,7 +122,7 @@ fn credentials_and_namespaces_are_shown_only_when_asked_for() {
     record.transitions = transitions::EUID | transitions::ROOT_UID;
     let describe = |credentials, namespaces| {
         let settings = Settings { credentials, namespaces, ..Settings::default() };
-        mk_describer(settings).exec(&record, mk_strings("/x"), None, false)
+        mk_describer(settings).exec(&record, mk_strings("/x"), None, None, false)
     };
     let bare = describe(false, false);
     assert!(bare.wire.cap.is_none() && bare.wire.ns.is_none() && bare.binary_properties.is_none());
@@ -139,7 +139,7 @@ fn users_are_named_in_the_namespaces_of_the_host_only() {
     describer.users = HashMap::from([(0, "root".to_owned())]);
     let mut record = mk_record(0);
     (record.task.ns.mnt, record.task.ns.user) = (describer.host.mnt, describer.host.user);
-    let user = |record: &ExecRecord| describer.exec(record, mk_strings("/x"), None, false).wire.user;
+    let user = |record: &ExecRecord| describer.exec(record, mk_strings("/x"), None, None, false).wire.user;
     assert_eq!(user(&record).unwrap().name, "root");
     record.task.cred.euid = 12345;
     assert!(user(&record).is_none());
@@ -179,7 +179,7 @@ fn long_arguments_are_not_copied_to_every_fork() {
     let mut record = mk_record(0);
     record.task.key = mk_key(7, 70, 1);
     let long = [&b"x\0"[..], "\u{fc}".repeat(5000).as_bytes(), b"\0\0"].concat();
-    let parent = describer.exec(&record, ExecStrings { arguments: &long, ..mk_strings("/x") }, None, false);
+    let parent = describer.exec(&record, ExecStrings { arguments: &long, ..mk_strings("/x") }, None, None, false);
     assert!(parent.wire.arguments.len() > 10_000 && !parent.wire.argv.is_empty());
     let child = describer.fork(&mk_fork(mk_key(8, 80, 1), parent.key), &parent, Some(&parent));
     assert_eq!(child.wire.arguments, "\u{fc}".repeat(2048));

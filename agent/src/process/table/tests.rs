@@ -10,7 +10,7 @@ fn mk_table(capacity: usize) -> Table {
 
 fn mk_entry(tgid: u32, exec_id: u32) -> Entry {
     let key = mk_key(tgid, u64::from(tgid), exec_id);
-    let info = mk_describer(Settings::default()).unknown(key, None, &ProcessKey::default());
+    let info = mk_describer(Settings::default()).unknown(key, None, &ProcessKey::default(), None);
     Entry {
         info: Arc::new(info),
         parent: None,
