@@ -19,6 +19,7 @@ use tetragon::clock::Clock;
 use tetragon::decode::{self, Record};
 use tetragon::event::{Event, Origin, Payload};
 use tetragon::fanout::{Fanout, Item, Subscription};
+use tetragon::identity::{Options, Store};
 use tetragon::process::Describer;
 use tetragon::process::describe::Settings;
 use tetragon::tracker::{Tracker, Verdict};
@@ -60,7 +61,8 @@ impl Agent {
     fn new(settings: Settings, consumers: &[Consumer]) -> Self {
         let origin = Arc::new(Origin { node_name: NODE.to_owned(), cluster_name: String::new() });
         let settings = Settings { node_name: NODE.to_owned(), ..settings };
-        let describer = Describer::new(settings, Arc::new(Clock::new()), Path::new("/proc"));
+        let store = Arc::new(Store::new(None, Options::default()).unwrap());
+        let describer = Describer::new(settings, Arc::new(Clock::new()), store, Path::new("/proc"));
         let mut tracker = Tracker::new(describer, 65_536, false);
         // The shell that starts them all.
         let shell = ProcessKey { start_boot_ns: 1_000_000, tgid: 1_000, exec_id: 2 };
@@ -114,7 +116,7 @@ impl Agent {
             }
             Record::Exec(exec, strings) => (self.tracker.exec(exec, strings), exec.header.boot_ns),
             Record::Exit(exit) => (self.tracker.exit(exit), exit.header.boot_ns),
-            Record::Data(..) => unreachable!("there are none"),
+            Record::Data(..) | Record::Cgroup(_) => unreachable!("there are none"),
         };
         let Verdict::Event(payload) = payload else { unreachable!("every image is new: {payload:?}") };
         Some(self.event(payload, boot_ns))

@@ -1,22 +1,23 @@
 //! The store: containers by number, by id and by cgroup, and the kernel maps that follow them.
 
+mod cgroups;
+mod kernel;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
-use tetragon_bpf::records::{
-    CgroupRecord, ContainerState, Identity, cgroup_action, container_flags, identity_flags,
-};
-use tracing::{debug, warn};
+use tetragon_bpf::records::{CgroupRecord, Identity, cgroup_action};
+use tracing::debug;
 
 use super::classes::{Classes, PolicyId, Scope};
 use super::container::{Cgroup, Container, ContainerNumber, Resolved, State};
 use super::counters::Counters;
-use super::maps::{IdentityMaps, LEAF_MAX};
-use super::{CgroupFs, CgroupId, Facts, Source, name};
+use super::maps::IdentityMaps;
+use super::{CgroupFs, CgroupId, Facts, Source};
 
 /// How long a container that has ended is still found: events about its processes can be on their way.
 const KEEP_REMOVED: Duration = Duration::from_secs(60);
@@ -256,109 +257,6 @@ impl Store {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, inner: &mut Inner, task: Task<'_>) -> Option<ContainerNumber> {
-        let told = ContainerNumber(task.identity.container);
-        if told.0 != 0 && inner.containers.contains_key(&told) {
-            return Some(told);
-        }
-        if let Some(number) = inner.by_cgroup.get(&task.cgroup) {
-            return Some(*number);
-        }
-        if task.cgroup.0 == 0 {
-            return None;
-        }
-        // A cgroup whose making was not seen.
-        let path = task.cgroup_name.unwrap_or_default();
-        if name::container_id_of_path(path).is_some() {
-            return self.found_by_path(inner, task.cgroup, path.to_owned());
-        }
-        let suspicious = task.identity.flags & (identity_flags::PATH | identity_flags::NESTED) != 0;
-        if suspicious && inner.last_search.is_none_or(|last| last.elapsed() >= SEARCH_PAUSE) {
-            self.search(inner);
-            return inner.by_cgroup.get(&task.cgroup).copied();
-        }
-        None
-    }
-
-    fn search(&self, inner: &mut Inner) {
-        inner.last_search = Some(Instant::now());
-        let Some(fs) = &self.fs else { return };
-        let mut nested_in: Vec<(String, ContainerNumber)> = Vec::new();
-        for (id, path) in fs.below("/") {
-            let outer = nested_in.iter().rev().find(|(outer, _)| is_below(&path, outer)).map(|it| it.1);
-            if let Some(number) = inner.by_cgroup.get(&id).copied() {
-                nested_in.push((path, number));
-            } else if let Some(number) = outer {
-                self.add_cgroup(inner, number, id, Cgroup { path, nested: true, bound_in_kernel: false });
-            } else if let Some(number) = self.found_by_path(inner, id, path.clone()) {
-                nested_in.push((path, number));
-            }
-        }
-    }
-
-    fn found_by_path(&self, inner: &mut Inner, cgroup: CgroupId, path: String) -> Option<ContainerNumber> {
-        let number = inner.number_of(name::container_id_of_path(&path)?);
-        let facts =
-            Facts { pod_uid: name::pod_uid(&path).unwrap_or_default().into_owned(), ..Facts::default() };
-        self.merge(inner, number, Source::Path, facts);
-        if let Some(container) = inner.containers.get_mut(&number)
-            && container.state == State::Announced
-        {
-            container.state = State::Created;
-        }
-        self.add_cgroup(inner, number, cgroup, Cgroup { path, nested: false, bound_in_kernel: false });
-        Some(number)
-    }
-
-    fn cgroup_made(&self, inner: &mut Inner, id: CgroupId, path: String, record: &CgroupRecord) {
-        let flags = record.identity.flags;
-        let told = ContainerNumber(record.identity.container);
-        let parent = inner.by_cgroup.get(&CgroupId(record.parent_id)).copied();
-        let number = if told.0 != 0 && inner.containers.contains_key(&told) { Some(told) } else { parent };
-        if let Some(number) = number {
-            let nested = flags & identity_flags::NESTED != 0 || parent.is_some();
-            let bound_in_kernel = flags & identity_flags::BOUND != 0;
-            if let Some(container) = inner.containers.get_mut(&number)
-                && container.state == State::Announced
-            {
-                container.state = State::Created;
-            }
-            // The kernel's entry is made already, unless it could not be, or was made before user space knew more.
-            let told_kernel = told.0 != 0 && flags & identity_flags::LOST == 0;
-            let cgroup = Cgroup { path, nested, bound_in_kernel };
-            if told_kernel {
-                inner.note_cgroup(number, id, cgroup);
-            } else {
-                self.add_cgroup(inner, number, id, cgroup);
-            }
-        } else if flags & (identity_flags::PATH | identity_flags::LOST) != 0 {
-            self.found_by_path(inner, id, path);
-        }
-    }
-
-    fn cgroup_removed(&self, inner: &mut Inner, id: CgroupId) {
-        // The kernel has taken it out already; a source that spoke at the same moment may have put it back.
-        self.write(inner, |maps| maps.remove_cgroup(id));
-        let Some(number) = inner.by_cgroup.remove(&id) else { return };
-        let Some(container) = inner.containers.get_mut(&number) else { return };
-        if let Some(gone) = container.cgroups.remove(&id)
-            && !gone.nested
-        {
-            // Those below it have gone before, even if that was not seen.
-            let below = |cgroup: &Cgroup| cgroup.nested && is_below(&cgroup.path, &gone.path);
-            let lost: Vec<CgroupId> =
-                container.cgroups.iter().filter(|(_, it)| below(it)).map(|(id, _)| *id).collect();
-            container.cgroups.retain(|_, it| !below(it));
-            for id in &lost {
-                inner.by_cgroup.remove(id);
-            }
-        }
-        let Some(container) = inner.containers.get_mut(&number) else { return };
-        if container.cgroups.is_empty() {
-            inner.retire(number);
-        }
-    }
-
     fn merge(&self, inner: &mut Inner, number: ContainerNumber, source: Source, facts: Facts) {
         let Inner { containers, classes, .. } = inner;
         let Some(container) = containers.get_mut(&number) else { return };
@@ -377,76 +275,6 @@ impl Store {
         }
     }
 
-    fn announce(&self, inner: &mut Inner, number: ContainerNumber, path: &str) {
-        let existing = self.fs.as_ref().and_then(|fs| fs.id(path).ok());
-        if let Some(cgroup) = existing {
-            // Made already, by a runtime that works in another order or by an earlier attempt.
-            self.add_cgroup(
-                inner,
-                number,
-                cgroup,
-                Cgroup { path: path.to_owned(), nested: false, bound_in_kernel: false },
-            );
-        }
-        let leaf = path.rsplit('/').next().unwrap_or(path).to_owned();
-        if leaf.len() > LEAF_MAX {
-            warn!(leaf, limit = LEAF_MAX, "the name is too long to be announced to the kernel");
-            self.counters.map_failure();
-            return;
-        }
-        self.unannounce(inner, number);
-        while inner.announced.len() >= ANNOUNCED_MAX {
-            if let Some(oldest) = inner.announced.pop_front() {
-                self.unannounce(inner, oldest);
-            }
-        }
-        let Some(container) = inner.containers.get_mut(&number) else { return };
-        container.leaf = Some(leaf.clone());
-        let identity = identity_of(container, false);
-        inner.announced.push_back(number);
-        self.write(inner, |maps| maps.announce(&leaf, identity));
-    }
-
-    fn unannounce(&self, inner: &mut Inner, number: ContainerNumber) {
-        let Some(leaf) = inner.containers.get_mut(&number).and_then(|it| it.leaf.take()) else { return };
-        inner.announced.retain(|other| *other != number);
-        self.write(inner, |maps| maps.unannounce(&leaf));
-    }
-
-    /// The container is in this cgroup: all that the kernel must know before its own program may run.
-    fn place(
-        &self,
-        inner: &mut Inner,
-        number: ContainerNumber,
-        cgroup: CgroupId,
-        path: String,
-        started: bool,
-    ) {
-        let Some(container) = inner.containers.get_mut(&number) else { return };
-        let known = container.cgroups.get(&cgroup).is_some_and(|it| !it.nested);
-        let bound_in_kernel = container.cgroups.get(&cgroup).is_some_and(|it| it.bound_in_kernel);
-        // The same container in another cgroup has been started again, by another first process.
-        let again = !known && container.state != State::Announced;
-        if started {
-            container.started(SystemTime::now().into(), self.options.pod_annotations);
-        }
-        let was_running = container.state == State::Running && !again;
-        container.state = if started || was_running { State::Running } else { State::Created };
-        if !was_running {
-            let flags = container_flags::VERIFIED | if started { container_flags::STARTED } else { 0 };
-            let state = ContainerState { init_tgid: container.pid, flags };
-            self.write(inner, |maps| maps.set_state(number, state));
-        }
-        // Below it first nothing: what is made from here on inherits, what is there already is looked up.
-        self.add_cgroup(inner, number, cgroup, Cgroup { path: path.clone(), nested: false, bound_in_kernel });
-        if let Some(fs) = &self.fs {
-            for (id, path) in fs.below(&path) {
-                self.add_cgroup(inner, number, id, Cgroup { path, nested: true, bound_in_kernel: false });
-            }
-        }
-        self.unannounce(inner, number);
-    }
-
     /// Its own program runs, says the kernel.
     pub fn started(&self, number: ContainerNumber, at: prost_types::Timestamp) {
         let mut inner = self.lock();
@@ -454,56 +282,6 @@ impl Store {
             container.started(at, self.options.pod_annotations);
             container.state = State::Running;
         }
-    }
-
-    fn add_cgroup(&self, inner: &mut Inner, number: ContainerNumber, id: CgroupId, cgroup: Cgroup) {
-        let nested = cgroup.nested;
-        inner.note_cgroup(number, id, cgroup);
-        let Some(container) = inner.containers.get(&number) else { return };
-        let identity = identity_of(container, nested);
-        self.write(inner, |maps| maps.set_cgroup(id, identity));
-    }
-
-    fn classify_all(&self, inner: &mut Inner) {
-        let numbers: Vec<ContainerNumber> = inner.containers.keys().copied().collect();
-        for number in numbers {
-            let Inner { containers, classes, .. } = &mut *inner;
-            let Some(container) = containers.get_mut(&number) else { continue };
-            if container.is_complete() && classes.classify(container) {
-                self.write_class(inner, number);
-            }
-        }
-    }
-
-    /// Everything of the container in the kernel gets its class.
-    fn write_class(&self, inner: &mut Inner, number: ContainerNumber) {
-        let Some(container) = inner.containers.get(&number) else { return };
-        let cgroups: Vec<_> =
-            container.cgroups.iter().map(|(id, it)| (*id, identity_of(container, it.nested))).collect();
-        let announced = container.leaf.clone().map(|leaf| (leaf, identity_of(container, false)));
-        for (id, identity) in cgroups {
-            self.write(inner, |maps| maps.set_cgroup(id, identity));
-        }
-        if let Some((leaf, identity)) = announced {
-            self.write(inner, |maps| maps.announce(&leaf, identity));
-        }
-    }
-
-    fn write(&self, inner: &mut Inner, change: impl FnOnce(&mut dyn IdentityMaps) -> std::io::Result<()>) {
-        let Some(maps) = &mut inner.maps else { return };
-        if let Err(error) = change(&mut **maps) {
-            self.counters.map_failure();
-            warn!(%error, "a kernel map of containers cannot be changed");
-        }
-    }
-
-    fn drop_container(&self, inner: &mut Inner, number: ContainerNumber) {
-        self.unannounce(inner, number);
-        self.write(inner, |maps| maps.remove_state(number));
-        let Some(mut container) = inner.containers.remove(&number) else { return };
-        inner.classes.release(&mut container);
-        inner.by_id.remove(&container.id);
-        inner.awaited.remove(&number);
     }
 
     fn announce_change(&self) {
@@ -583,24 +361,6 @@ impl Inner {
     pub(super) fn by_cgroup(&self, id: CgroupId) -> Option<ContainerNumber> {
         self.by_cgroup.get(&id).copied()
     }
-}
-
-/// As the kernel has it. Nobody but a path has told of an incomplete one: that is no knowledge of whose it is.
-fn identity_of(container: &Container, nested: bool) -> Identity {
-    let nested = if nested { identity_flags::NESTED } else { 0 };
-    if container.is_complete() {
-        Identity {
-            container: container.number.0,
-            flags: identity_flags::KNOWN | nested,
-            class: container.class.0,
-        }
-    } else {
-        Identity { container: 0, flags: identity_flags::PATH | nested, class: container.class.0 }
-    }
-}
-
-fn is_below(path: &str, outer: &str) -> bool {
-    path.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
 
 #[cfg(test)]

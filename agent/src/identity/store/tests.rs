@@ -9,6 +9,8 @@ use tetragon_api::tetragon::{
 };
 use zerocopy::FromZeros;
 
+use tetragon_bpf::records::{ContainerState, container_flags, identity_flags};
+
 use super::super::{HookError, Journal, Selector};
 use super::*;
 

@@ -1,0 +1,123 @@
+//! Cgroups, as the kernel tells of them and as the hierarchy shows them.
+
+use std::time::Instant;
+
+use tetragon_bpf::records::{CgroupRecord, identity_flags};
+
+use super::super::container::{Cgroup, ContainerNumber, State};
+use super::super::{CgroupId, Facts, Source, name};
+use super::{Inner, SEARCH_PAUSE, Store, Task};
+
+impl Store {
+    pub(super) fn find(&self, inner: &mut Inner, task: Task<'_>) -> Option<ContainerNumber> {
+        let told = ContainerNumber(task.identity.container);
+        if told.0 != 0 && inner.containers.contains_key(&told) {
+            return Some(told);
+        }
+        if let Some(number) = inner.by_cgroup.get(&task.cgroup) {
+            return Some(*number);
+        }
+        if task.cgroup.0 == 0 {
+            return None;
+        }
+        // A cgroup whose making was not seen.
+        let path = task.cgroup_name.unwrap_or_default();
+        if name::container_id_of_path(path).is_some() {
+            return self.found_by_path(inner, task.cgroup, path.to_owned());
+        }
+        let suspicious = task.identity.flags & (identity_flags::PATH | identity_flags::NESTED) != 0;
+        if suspicious && inner.last_search.is_none_or(|last| last.elapsed() >= SEARCH_PAUSE) {
+            self.search(inner);
+            return inner.by_cgroup.get(&task.cgroup).copied();
+        }
+        None
+    }
+
+    pub(super) fn search(&self, inner: &mut Inner) {
+        inner.last_search = Some(Instant::now());
+        let Some(fs) = &self.fs else { return };
+        let mut nested_in: Vec<(String, ContainerNumber)> = Vec::new();
+        for (id, path) in fs.below("/") {
+            let outer = nested_in.iter().rev().find(|(outer, _)| is_below(&path, outer)).map(|it| it.1);
+            if let Some(number) = inner.by_cgroup.get(&id).copied() {
+                nested_in.push((path, number));
+            } else if let Some(number) = outer {
+                self.add_cgroup(inner, number, id, Cgroup { path, nested: true, bound_in_kernel: false });
+            } else if let Some(number) = self.found_by_path(inner, id, path.clone()) {
+                nested_in.push((path, number));
+            }
+        }
+    }
+
+    pub(super) fn found_by_path(
+        &self,
+        inner: &mut Inner,
+        cgroup: CgroupId,
+        path: String,
+    ) -> Option<ContainerNumber> {
+        let number = inner.number_of(name::container_id_of_path(&path)?);
+        let facts =
+            Facts { pod_uid: name::pod_uid(&path).unwrap_or_default().into_owned(), ..Facts::default() };
+        self.merge(inner, number, Source::Path, facts);
+        if let Some(container) = inner.containers.get_mut(&number)
+            && container.state == State::Announced
+        {
+            container.state = State::Created;
+        }
+        self.add_cgroup(inner, number, cgroup, Cgroup { path, nested: false, bound_in_kernel: false });
+        Some(number)
+    }
+
+    pub(super) fn cgroup_made(&self, inner: &mut Inner, id: CgroupId, path: String, record: &CgroupRecord) {
+        let flags = record.identity.flags;
+        let told = ContainerNumber(record.identity.container);
+        let parent = inner.by_cgroup.get(&CgroupId(record.parent_id)).copied();
+        let number = if told.0 != 0 && inner.containers.contains_key(&told) { Some(told) } else { parent };
+        if let Some(number) = number {
+            let nested = flags & identity_flags::NESTED != 0 || parent.is_some();
+            let bound_in_kernel = flags & identity_flags::BOUND != 0;
+            if let Some(container) = inner.containers.get_mut(&number)
+                && container.state == State::Announced
+            {
+                container.state = State::Created;
+            }
+            // The kernel's entry is made already, unless it could not be, or was made before user space knew more.
+            let told_kernel = told.0 != 0 && flags & identity_flags::LOST == 0;
+            let cgroup = Cgroup { path, nested, bound_in_kernel };
+            if told_kernel {
+                inner.note_cgroup(number, id, cgroup);
+            } else {
+                self.add_cgroup(inner, number, id, cgroup);
+            }
+        } else if flags & (identity_flags::PATH | identity_flags::LOST) != 0 {
+            self.found_by_path(inner, id, path);
+        }
+    }
+
+    pub(super) fn cgroup_removed(&self, inner: &mut Inner, id: CgroupId) {
+        // The kernel has taken it out already; a source that spoke at the same moment may have put it back.
+        self.write(inner, |maps| maps.remove_cgroup(id));
+        let Some(number) = inner.by_cgroup.remove(&id) else { return };
+        let Some(container) = inner.containers.get_mut(&number) else { return };
+        if let Some(gone) = container.cgroups.remove(&id)
+            && !gone.nested
+        {
+            // Those below it have gone before, even if that was not seen.
+            let below = |cgroup: &Cgroup| cgroup.nested && is_below(&cgroup.path, &gone.path);
+            let lost: Vec<CgroupId> =
+                container.cgroups.iter().filter(|(_, it)| below(it)).map(|(id, _)| *id).collect();
+            container.cgroups.retain(|_, it| !below(it));
+            for id in &lost {
+                inner.by_cgroup.remove(id);
+            }
+        }
+        let Some(container) = inner.containers.get_mut(&number) else { return };
+        if container.cgroups.is_empty() {
+            inner.retire(number);
+        }
+    }
+}
+
+fn is_below(path: &str, outer: &str) -> bool {
+    path.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+}
