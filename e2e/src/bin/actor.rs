@@ -59,6 +59,8 @@ fn perform(line: Line<'_>) -> ! {
         b"pidns" => pidns(rest),
         b"as" => become_user(rest),
         b"chdir" => chdir(rest),
+        b"mkdir" => mkdir(rest),
+        b"cgroup" => join_cgroup(rest),
         b"deep-chdir" => deep_chdir(rest),
         b"rmdir-cwd" => remove_cwd(rest),
         b"failed-exec" => failed_exec(rest),
@@ -431,6 +433,21 @@ fn chdir(line: Line<'_>) -> ! {
     if unsafe { libc::chdir(directory.as_ptr()) } != 0 {
         broken("chdir");
     }
+    perform(rest)
+}
+
+/// `mkdir DIRECTORY ...`
+fn mkdir(line: Line<'_>) -> ! {
+    let (directory, rest) = text(line, "directory");
+    fs::create_dir(directory).unwrap_or_else(|_| broken("mkdir"));
+    perform(rest)
+}
+
+/// `cgroup DIRECTORY ...`: moves this process into that cgroup.
+fn join_cgroup(line: Line<'_>) -> ! {
+    let (directory, rest) = text(line, "cgroup");
+    // 0 is whoever writes it.
+    fs::write(format!("{directory}/cgroup.procs"), "0").unwrap_or_else(|_| broken("join a cgroup"));
     perform(rest)
 }
 

@@ -4,6 +4,7 @@ mod bad_input;
 mod cases;
 mod harness;
 mod losses;
+mod oci;
 mod running;
 mod storm;
 mod streams;
@@ -19,5 +20,6 @@ fn main() -> ExitCode {
         losses::suite(),
         streams::suite(),
         bad_input::suite(),
+        oci::suite(),
     ])
 }
