@@ -6,6 +6,7 @@ pub mod container;
 mod env;
 pub mod events;
 pub mod expect;
+pub mod hook;
 pub mod ledger;
 pub mod lives;
 pub mod mounts;

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, ensure};
+use tetragon_api::tetragon::Process;
 
-use super::Env;
+use super::{Env, Event, EventExt};
 
 /// Where the actor is in a container: nowhere else is a program of this path.
 pub const ACTOR: &str = "/actor";
@@ -45,6 +46,60 @@ impl PodNames {
             ("io.kubernetes.container.name", &self.container),
         ]
     }
+}
+
+/// Whose a process is, as the test knows it: what events about it have to say.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    /// Whole id of the container.
+    pub id: String,
+    /// The pod it belongs to, if it does.
+    pub pod: Option<PodNames>,
+}
+
+impl Owner {
+    /// Fails, naming the field, unless the event's process is shown as this container's.
+    pub fn check(&self, event: &Event) -> Result<()> {
+        let process = event.process().context("an event without process")?;
+        self.check_process(process).with_context(|| event.json())
+    }
+
+    fn check_process(&self, process: &Process) -> Result<()> {
+        let docker = &process.docker;
+        // Events show the first 31 digits of an id, or more.
+        ensure!(
+            docker.len() >= 31 && self.id.starts_with(docker.as_str()),
+            "docker is {docker:?}, not the beginning of {}",
+            self.id
+        );
+        let Some(expected) = &self.pod else {
+            ensure!(process.pod.is_none(), "it has a pod, {:?}", process.pod);
+            return Ok(());
+        };
+        let pod = process.pod.as_ref().context("it has no pod")?;
+        let container = pod.container.as_ref().context("its pod has no container")?;
+        let (_, id) = container.id.split_once("://").unwrap_or(("", &container.id));
+        let shown = [&pod.namespace, &pod.name, &container.name];
+        let right = [&expected.namespace, &expected.pod, &expected.container];
+        ensure!(shown == right, "namespace, pod and container are {shown:?}, not {right:?}");
+        ensure!(id == self.id, "the container's id is {id:?}, not {}", self.id);
+        Ok(())
+    }
+
+    /// As [`check`](Self::check), and the kernel knew it when it wrote the record.
+    pub fn check_in_kernel(&self, event: &Event) -> Result<()> {
+        self.check(event)?;
+        let identity = event.process().and_then(|process| process.identity.as_ref());
+        ensure!(identity.is_some_and(|identity| identity.in_kernel), "found out late: {}", event.json());
+        Ok(())
+    }
+}
+
+/// Fails unless the event's process is shown as one of no container.
+pub fn check_host(event: &Event) -> Result<()> {
+    let process = event.process().context("an event without process")?;
+    ensure!(process.docker.is_empty() && process.pod.is_none(), "not the host's: {}", event.json());
+    Ok(())
 }
 
 /// A container id that no other has: 64 hexadecimal digits.

@@ -4,23 +4,29 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::container::{self, PodNames, Said};
-use super::{Env, cgroups, mounts};
+use super::{Env, cgroups, mounts, process};
+use crate::place::Place;
 
 const IMAGE: &str = "localhost/actor:1";
 /// Podman does not tell its clean-up of another directory for runc's state, so the usual one is hidden from the machine.
 const RUNC_STATE: &str = "/run/runc";
+/// Native time that monitors take to clean up behind their containers.
+const MONITORS_END_CAP: Duration = Duration::from_secs(10);
 
 /// A podman that knows nothing of the machine's: storage, state, configuration and hooks are in the test's directory.
-pub struct Podman<'env> {
-    env: &'env Env,
+pub struct Podman {
+    place: Place,
     program: PathBuf,
     dir: PathBuf,
+    /// Of the cgroups of all containers.
+    parent: String,
 }
 
 /// What podman tells about a container.
@@ -47,24 +53,28 @@ pub struct InspectedState {
     pub exit_code: i32,
 }
 
-impl<'env> Podman<'env> {
+impl Podman {
     /// Gets podman ready, with an image that holds the actor.
-    pub fn new(env: &'env Env) -> Result<Self> {
+    pub fn new(env: &Env) -> Result<Self> {
         for package in ["conmon", "runc"] {
             container::program(env, package)?;
         }
-        let podman = Self { env, program: container::program(env, "podman")?, dir: env.file("podman") };
+        let podman = Self {
+            place: env.place(),
+            program: container::program(env, "podman")?,
+            dir: env.file("podman"),
+            parent: env.cgroup()?,
+        };
         for directory in ["hooks", "net", "image"] {
             fs::create_dir_all(podman.dir.join(directory))?;
         }
         mounts::mount_at("tmpfs", RUNC_STATE)?;
         podman.configure()?;
-        podman.import_image()?;
+        podman.import_image(&container::rootfs(env)?)?;
         Ok(podman)
     }
 
     fn configure(&self) -> Result<()> {
-        let parent = self.env.cgroup()?;
         // The limits are those that any machine allows; the locks would otherwise be shared with the machine's podman.
         let configuration = format!(
             r#"[containers]
@@ -72,7 +82,6 @@ cgroupns = "host"
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 log_driver = "none"
 netns = "none"
-cgroup_parent = "{parent}"
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "none"
@@ -85,16 +94,19 @@ network_config_dir = "{dir}/net"
             dir = self.dir.display()
         );
         fs::write(self.dir.join("containers.conf"), configuration)?;
-        fs::write(self.dir.join("storage.conf"), "[storage]\ndriver = \"vfs\"\n")?;
+        let storage = format!(
+            "[storage]\ndriver = \"vfs\"\nrunroot = \"{dir}/runroot\"\ngraphroot = \"{dir}/root\"\n",
+            dir = self.dir.display()
+        );
+        fs::write(self.dir.join("storage.conf"), storage)?;
         fs::write(self.dir.join("policy.json"), r#"{"default":[{"type":"insecureAcceptAnything"}]}"#)?;
         Ok(())
     }
 
     /// An image is an archive of the root of its containers.
-    fn import_image(&self) -> Result<()> {
+    fn import_image(&self, root: &Path) -> Result<()> {
         let archive = self.dir.join("image.tar");
         let tar = crate::host::binaries::system("tar", "tar")?;
-        let root = container::rootfs(self.env)?;
         Said::by(Command::new(tar).arg("-C").arg(root).arg("-cf").arg(&archive).arg("."))?.expect_code(0)?;
         let entry = format!("ENTRYPOINT [\"{}\"]", container::ACTOR);
         self.say(self.command(["import", "--quiet", "--change", &entry]).arg(archive).arg(IMAGE)).map(drop)
@@ -107,14 +119,14 @@ network_config_dir = "{dir}/net"
         command
             .env("CONTAINERS_CONF", at("containers.conf"))
             .env("CONTAINERS_STORAGE_CONF", at("storage.conf"));
-        command.env("TMPDIR", self.env.dir()).env("HOME", &self.dir).env("XDG_RUNTIME_DIR", at("run"));
+        command.env("TMPDIR", &self.dir).env("HOME", &self.dir).env("XDG_RUNTIME_DIR", at("run"));
         for (option, directory) in
             [("--root", "root"), ("--runroot", "runroot"), ("--tmpdir", "tmp"), ("--hooks-dir", "hooks")]
         {
             command.arg(option).arg(at(directory));
         }
         command.args(["--storage-driver", "vfs", "--runtime", "runc", "--cgroup-manager", "cgroupfs"]);
-        command.args(words).stdin(Stdio::null()).current_dir(self.env.dir());
+        command.args(words).stdin(Stdio::null()).current_dir(&self.dir);
         command
     }
 
@@ -141,8 +153,9 @@ network_config_dir = "{dir}/net"
     }
 
     /// A container to be made.
-    pub fn container(&self, name: &str) -> Container<'_, 'env> {
-        Container { podman: self, name: name.to_owned(), options: Vec::new() }
+    pub fn container(&self, name: &str) -> Container<'_> {
+        let container = Container { podman: self, name: name.to_owned(), options: Vec::new() };
+        container.cgroup_parent(&self.parent)
     }
 
     /// Starts a container that has been made.
@@ -190,29 +203,29 @@ network_config_dir = "{dir}/net"
         let left: Vec<PathBuf> =
             fs::read_dir(RUNC_STATE)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
         ensure!(left.is_empty(), "runc still knows {left:?}");
-        let parent = self.env.cgroup()?;
-        let mut left = cgroups::existing(&parent)?;
+        let mut left = cgroups::existing(&self.parent)?;
         // The parent stays, and so does the monitors' cgroup: the supervisor removes them.
-        left.retain(|directory| !directory.ends_with("conmon") && !directory.ends_with(&parent[1..]));
+        left.retain(|directory| !directory.ends_with("conmon") && !directory.ends_with(&self.parent[1..]));
         ensure!(left.is_empty(), "cgroups are left: {left:?}");
         let mounts = fs::read_to_string("/proc/self/mounts")?;
         let ours = self.dir.to_string_lossy();
         let left: Vec<&str> = mounts.lines().filter(|line| line.contains(&*ours)).collect();
         ensure!(left.is_empty(), "mounts are left: {left:#?}");
-        self.env.eventually("the end of all monitors", std::time::Duration::from_secs(10), || {
-            Ok(cgroups::is_empty(&parent)?.then_some(()))
+        let cap = MONITORS_END_CAP * self.place.slowness();
+        process::eventually("the end of all monitors", cap, || {
+            Ok(cgroups::is_empty(&self.parent)?.then_some(()))
         })
     }
 }
 
 /// A container to be made by podman.
-pub struct Container<'podman, 'env> {
-    podman: &'podman Podman<'env>,
+pub struct Container<'podman> {
+    podman: &'podman Podman,
     name: String,
     options: Vec<String>,
 }
 
-impl Container<'_, '_> {
+impl Container<'_> {
     /// Adds an option of `podman create`.
     #[must_use]
     pub fn option(mut self, option: impl Into<String>) -> Self {

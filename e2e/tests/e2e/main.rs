@@ -3,6 +3,7 @@
 mod bad_input;
 mod cases;
 mod harness;
+mod hooks;
 mod losses;
 mod oci;
 mod running;
@@ -21,5 +22,6 @@ fn main() -> ExitCode {
         streams::suite(),
         bad_input::suite(),
         oci::suite(),
+        hooks::suite(),
     ])
 }
