@@ -56,7 +56,7 @@ fn misbehaving() -> Suite {
             test!(panics),
             test!(hangs).within(Duration::from_secs(1)),
             test!(leaves_a_process),
-            test!(hangs_with_containers).within(Duration::from_secs(10)),
+            test!(strands_containers).within(Duration::from_secs(10)),
             test!(needs_the_agent),
             test!(crashes_the_kernel).on(VMS),
             test!(turns_off).on(VMS),
@@ -110,7 +110,7 @@ fn leaves_a_process(env: &Env) -> Result<()> {
     Ok(())
 }
 
-fn hangs_with_containers(env: &Env) -> Result<()> {
+fn strands_containers(env: &Env) -> Result<()> {
     let podman = Podman::new(env)?;
     podman.container("forever").spawn(["sleep", "3600000"])?;
     let oci = Oci::new(env, Engine::Runc)?;
@@ -188,7 +188,7 @@ fn what_a_test_leaves_running_is_ended() -> Result<()> {
 }
 
 fn containers_of_a_test_that_hangs_are_ended() -> Result<()> {
-    let said = failing(&mut inner(&["mis::hangs_with_containers"])?)?;
+    let said = failing(&mut inner(&["mis::strands_containers"])?)?;
     says(&said, &["did not end within 10s"])?;
     let cgroup = fs::read_to_string(CGROUP).with_context(|| format!("no container ran:\n{said}"))?;
     fs::remove_file(CGROUP)?;

@@ -11,7 +11,7 @@ use tetragon_e2e::kit::hook::{OciHook, Witness};
 use tetragon_e2e::kit::lives::{Told, true_lives};
 use tetragon_e2e::kit::oci::{Oci, engines};
 use tetragon_e2e::kit::podman::Podman;
-use tetragon_e2e::kit::{Env, Event, EventExt, Truth, Watch, exit};
+use tetragon_e2e::kit::{Env, Event, Truth, Watch, exit};
 
 use super::{hooked, is_setup, own_life};
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use oci_spec::runtime::LinuxNamespaceType;
-use tetragon_e2e::kit::container::ACTOR;
+use tetragon_e2e::kit::container::{ACTOR, Owner};
 use tetragon_e2e::kit::hook::OciHook;
 use tetragon_e2e::kit::oci::{Bundle, Engine, Oci, engines};
 use tetragon_e2e::kit::{Env, Event, EventExt, Watch, cgroups};
@@ -15,7 +15,7 @@ use super::{hooked, own_exec, own_life};
 fn with_each(
     env: &Env,
     make: impl Fn(&Oci<'_>, Engine) -> Result<Bundle>,
-    check: impl Fn(&Watch<'_>, &Oci<'_>, &Bundle, &super::Owner) -> Result<()>,
+    check: impl Fn(&Watch<'_>, &Oci<'_>, &Bundle, &Owner) -> Result<()>,
 ) -> Result<()> {
     let watch = Watch::start(env)?;
     let hook = OciHook::new(env, &watch.agent.socket())?;
@@ -77,16 +77,14 @@ pub(super) fn a_container_of_a_private_cgroup_namespace(env: &Env) -> Result<()>
     let private =
         |oci: &Oci<'_>, engine: Engine| oci.bundle(["fork", "exec", ACTOR, ACTOR, "exit", code_of(engine)]);
     let shared = |oci: &Oci<'_>, engine: Engine| private(oci, engine)?.sharing(LinuxNamespaceType::Cgroup);
-    let makers: [&dyn Fn(&Oci<'_>, Engine) -> Result<Bundle>; 2] = [&private, &shared];
-    for make in makers {
-        with_each(env, make, |watch, oci, _, owner| {
-            for event in life_with(watch, &format!("exit {}", code_of(oci.engine())))? {
-                owner.check_in_kernel(&event)?;
-            }
-            Ok(())
-        })?;
-    }
-    Ok(())
+    let check = |watch: &Watch<'_>, oci: &Oci<'_>, _: &Bundle, owner: &Owner| {
+        for event in life_with(watch, &format!("exit {}", code_of(oci.engine())))? {
+            owner.check_in_kernel(&event)?;
+        }
+        Ok(())
+    };
+    with_each(env, private, check)?;
+    with_each(env, shared, check)
 }
 
 /// What crun does for `run.oci.systemd.subgroup`, which needs systemd: the processes are in the only child of the
