@@ -35,3 +35,8 @@ pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
 pub(crate) fn to_stderr(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
+
+/// As [`to_stderr`].
+pub(crate) fn to_stdout(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

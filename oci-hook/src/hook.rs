@@ -13,7 +13,7 @@ use tetragon_hook_policy::{Decision, FailurePolicy};
 use crate::agent::Agent;
 use crate::bundle::{self, Bundle};
 use crate::container::{Container, request};
-use crate::failure::{Failure, to_stderr};
+use crate::failure::{Failure, to_stderr, to_stdout};
 use crate::log::{Level, Log};
 use crate::settings::Settings;
 use crate::supervise::{keep_panics, supervised};
@@ -82,6 +82,7 @@ impl Call {
 
     fn tell(&self) -> Result<(), Failure> {
         let state = self.state();
+        self.note(|progress| progress.container = Container::new(state.as_ref(), None));
         let bundle = self.bundle(state.as_ref());
         let container = Container::new(state.as_ref(), bundle.as_ref());
         self.note(|progress| progress.container = container.clone());
@@ -217,7 +218,7 @@ impl Call {
         match supervised(self.settings.grpc_timeout + REST_LIMIT, move || work.agent.version()) {
             Ok(version) => {
                 self.log.info("the agent's version", &[("version", version.as_str().into())]);
-                to_stderr(&version);
+                to_stdout(&format!("{version}\n"));
                 ExitCode::SUCCESS
             }
             Err(failure) => {

@@ -72,10 +72,6 @@ impl Log {
         level >= self.level
     }
 
-    pub(crate) fn debug(&self, message: &str, attributes: Attributes<'_>) {
-        self.line(Level::Debug, message, attributes);
-    }
-
     pub(crate) fn info(&self, message: &str, attributes: Attributes<'_>) {
         self.line(Level::Info, message, attributes);
     }

@@ -25,8 +25,7 @@ fn main() -> ExitCode {
     match settings::from_command_line(std::env::args_os()) {
         Ok(Command::Run(settings)) => hook::run(*settings),
         Ok(Command::Show(text)) => {
-            // Who closed the pipe has seen enough.
-            let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+            failure::to_stdout(&text);
             ExitCode::SUCCESS
         }
         Err(error) => {

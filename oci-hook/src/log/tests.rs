@@ -15,8 +15,9 @@ fn names(directory: &Path) -> Vec<String> {
 fn lines_are_json_with_the_attributes_of_the_call() {
     let dir = tempfile::tempdir().expect("folder");
     let path = dir.path().join("hook.log");
+    let quiet = Log::new(path.clone(), Level::Warn, "createRuntime");
+    quiet.info("unseen", &[]);
     let log = Log::new(path.clone(), Level::Info, "createRuntime");
-    log.debug("unseen", &[]);
     log.info("told\nthe agent", &[("req-podName", "web".into())]);
     log.warn("next", &[]);
     let text = fs::read_to_string(&path).expect("file");

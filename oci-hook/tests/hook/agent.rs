@@ -9,7 +9,8 @@ use tetragon_api::EncodedEvent;
 use tetragon_api::tetragon::fine_guidance_sensors_server::{FineGuidanceSensors, FineGuidanceSensorsServer};
 use tetragon_api::tetragon::runtime_hook_request::Event;
 use tetragon_api::tetragon::{
-    self as wire, CreateContainer, GetVersionResponse, RuntimeHookRequest, RuntimeHookResponse, RuntimeHookState,
+    self as wire, CreateContainer, GetVersionResponse, RuntimeHookRequest, RuntimeHookResponse,
+    RuntimeHookState,
 };
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::json;
 
 use crate::agent::Agent;
-use crate::kit::{Node, containerd, end, start};
+use crate::kit::{Node, containerd, containerd_annotations, end, start};
 
 fn node() -> (Node, Agent) {
     let node = Node::new();
@@ -20,8 +20,18 @@ fn states_that_are_none_leave_the_bundle() {
     let (node, agent) = node();
     let huge = "[".repeat(8 << 20);
     let odd = [
-        "", "{", "null", "\u{0}", "[]", r#"{"id":7}"#, r#"{"status":"of tomorrow"}"#, r#"{"pid":-1}"#,
-        r#"{"bundle":"relative"}"#, r#"{"bundle":"/no/such/folder"}"#, r#"{"annotations":{"a":1}}"#, &huge,
+        "",
+        "{",
+        "null",
+        "\u{0}",
+        "[]",
+        r#"{"id":7}"#,
+        r#"{"status":"of tomorrow"}"#,
+        r#"{"pid":-1}"#,
+        r#"{"bundle":"relative"}"#,
+        r#"{"bundle":"/no/such/folder"}"#,
+        r#"{"annotations":{"a":1}}"#,
+        &huge,
     ];
     for (index, state) in odd.iter().enumerate() {
         node.call(&["createRuntime"], state).allowed();
@@ -68,6 +78,8 @@ fn a_bundle_that_hangs_ends_in_the_policy() {
     fs::remove_file(node.bundle().join("config.json")).expect("removed");
     let pipe = node.bundle().join("config.json");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
-    let state = node.state(&json!({"io.kubernetes.cri.sandbox-namespace": "kube-system"}));
-    node.call(&["createRuntime", "--grpc-timeout=200ms"], &state).refused(&["did not get done within"]);
+    // What the state said is known by then.
+    let create = |namespace| node.create(&["--grpc-timeout=200ms"], &containerd_annotations(namespace));
+    create("shop").refused(&["did not get done within", r#"container "web" of pod "web-1" in namespace "shop""#]);
+    create("kube-system").allowed();
 }

@@ -19,7 +19,10 @@ fn a_container_of_containerd() {
         told.cgroups_path,
         "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-containerd-5cfea8.scope"
     );
-    assert_eq!(told.root_dir, node.bundle().canonicalize().expect("there").join("rootfs").display().to_string());
+    assert_eq!(
+        told.root_dir,
+        node.bundle().canonicalize().expect("there").join("rootfs").display().to_string()
+    );
     assert_eq!(told.annotations.len(), 7);
     assert_eq!(told.container_name, "web");
     assert_eq!(told.container_id, ID);
@@ -74,7 +77,10 @@ fn a_sandbox_of_crio_beside_its_working_directory() {
     assert_eq!((told.pod_name.as_str(), told.pod_namespace.as_str()), ("web-1", "shop"));
     assert_eq!(told.pod_labels, [("app".to_owned(), "web".to_owned())].into());
     assert_eq!(told.pod_annotations, [("owner".to_owned(), "team".to_owned())].into());
-    assert_eq!((told.runtime_name.as_str(), told.container_image.as_str()), ("cri-o", "registry.k8s.io/pause:3.10"));
+    assert_eq!(
+        (told.runtime_name.as_str(), told.container_image.as_str()),
+        ("cri-o", "registry.k8s.io/pause:3.10")
+    );
     assert_eq!((told.cgroups_path.as_str(), told.pid), ("/kubepods/podu/crio-5cfea8", 0));
 }
 
@@ -147,7 +153,8 @@ fn the_file_beside_the_binary_counts() {
     let binary = node.path("opt/tetragon-oci-hook");
     fs::copy(env!("CARGO_BIN_EXE_tetragon-oci-hook"), &binary).expect("copied");
     std::os::unix::fs::symlink(&binary, node.path("link")).expect("linked");
-    fs::write(node.path("opt/tetragon-oci-hook.json"), r#"{"disable_grpc": true, "surprise": 1}"#).expect("file");
+    fs::write(node.path("opt/tetragon-oci-hook.json"), r#"{"disable_grpc": true, "surprise": 1}"#)
+        .expect("file");
     let state = node.state(&json!({}));
     let mut command = node.command_of(&node.path("link"), &["createRuntime"]);
     end(start(&mut command), Some(state.as_bytes())).allowed();
