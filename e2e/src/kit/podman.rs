@@ -45,7 +45,8 @@ pub struct Inspected {
 pub struct InspectedState {
     /// The first process; 0 once that has ended.
     pub pid: u32,
-    /// The monitor.
+    /// The monitor; 0 once that has ended.
+    #[serde(default)]
     pub conmon_pid: u32,
     /// `created`, `running`, `exited`.
     pub status: String,
