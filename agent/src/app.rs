@@ -22,13 +22,13 @@ use crate::event::Origin;
 use crate::exporter::Exporter;
 use crate::fanout::Fanout;
 use crate::grpc::{self, KernelView, VERSION};
-use crate::identity::{CgroupFs, Journal, Options, Store};
+use crate::identity::{CgroupFs, Journal, Options, Store, from_cri};
 use crate::kernel;
 use crate::kernel::sensor::{BaseSensor, Parts};
 use crate::listen::Listener;
 use crate::logging::LevelHandle;
 use crate::pipeline::Pipeline;
-use crate::pipeline::gate::Gate;
+use crate::pipeline::gate::{Ask, Gate};
 use crate::process::Describer;
 use crate::process::describe::Settings;
 use crate::process::procfs::ProcFs;
@@ -91,6 +91,19 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
     // None are known yet.
     store.policies_are_loaded();
 
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("grpc")
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+        .context("start the server's threads")?;
+    let resolver = from_cri::start(&config, runtime.handle(), &store);
+    let ask = resolver.clone().map(|resolver| {
+        let store = Arc::clone(&store);
+        Box::new(move |id: &str| from_cri::ask(&resolver, &store, id)) as Ask
+    });
+
     let stats = Arc::new(Stats::default());
     let ledger = Arc::new(ledger);
     let attached = Arc::new(attached);
@@ -99,6 +112,7 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
         fanout: Arc::clone(&fanout),
         store: Arc::clone(&store),
         journal,
+        resolver,
         stats: Arc::clone(&stats),
         kernel: KernelView {
             ledger: Arc::clone(&ledger),
@@ -119,7 +133,7 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
         events,
         ledger,
         procfs: ProcFs::new(&config.procfs),
-        gate: Gate::new(Arc::clone(&store), None, config.identity_wait()),
+        gate: Gate::new(Arc::clone(&store), ask, config.identity_wait()),
         store,
         tracker: Tracker::new(describer, capacity, config.ancestors_for("base")),
         clock,
@@ -128,13 +142,6 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
         stats,
     };
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("grpc")
-        .thread_stack_size(STACK_BYTES)
-        .enable_all()
-        .build()
-        .context("start the server's threads")?;
     let (stop, stopped) = watch::channel(false);
     let servers = start_servers(&runtime, server, health, &context, &stopped);
     info.write(&config.run_dir.join("tetragon-info.json"))?;

@@ -1,6 +1,8 @@
 //! Bytes from a ring, read as records. Borrows; copies nothing.
 
-use tetragon_bpf::records::{CgroupRecord, DataRecord, ExecRecord, ExitRecord, ForkRecord, RecordHeader, kind};
+use tetragon_bpf::records::{
+    CgroupRecord, DataRecord, ExecRecord, ExitRecord, ForkRecord, RecordHeader, kind,
+};
 use thiserror::Error;
 use zerocopy::FromBytes;
 

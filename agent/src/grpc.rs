@@ -19,6 +19,7 @@ use tonic_health::ServingStatus;
 use tracing::info;
 
 use crate::config::Config;
+use crate::cri::Resolver;
 use crate::fanout::Fanout;
 use crate::identity::{Journal, Store};
 use crate::kernel::features::Feature;
@@ -54,6 +55,8 @@ pub struct Context {
     pub store: Arc<Store>,
     /// Keeps what hooks tell; none if it could not be opened.
     pub journal: Option<Journal>,
+    /// Asks the container runtime; none unless the settings want it.
+    pub resolver: Option<Resolver>,
     /// Figures of the pipeline.
     pub stats: Arc<Stats>,
     /// The kernel side.

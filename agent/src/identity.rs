@@ -17,6 +17,7 @@ mod classes;
 mod container;
 mod counters;
 mod facts;
+pub mod from_cri;
 mod hook;
 mod journal;
 pub mod maps;

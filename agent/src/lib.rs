@@ -4,6 +4,7 @@ pub mod app;
 pub mod arguments;
 pub mod clock;
 pub mod config;
+pub mod cri;
 pub mod decode;
 pub mod event;
 pub mod export;

@@ -130,7 +130,10 @@ mod tests {
             }
         }
         let rows = stats.records();
-        assert_eq!(rows.iter().map(|row| &*row.kind).collect::<Vec<_>>(), ["exec", "fork", "exit", "cgroup", "data"]);
+        assert_eq!(
+            rows.iter().map(|row| &*row.kind).collect::<Vec<_>>(),
+            ["exec", "fork", "exit", "cgroup", "data"]
+        );
         for (number, row) in (1..).zip(&rows) {
             let parts = [row.emitted, row.absorbed, row.duplicate, row.malformed];
             assert_eq!((parts, row.consumed), ([number; 4], 4 * number));

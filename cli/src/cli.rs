@@ -6,7 +6,9 @@ use anyhow::{Result, anyhow};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::commands::{completion, getevents, loglevel, probe, status, version};
+use crate::commands::{
+    completion, containers, cri, getevents, loglevel, policyfilter, probe, rthooks, status, version,
+};
 use crate::{go, output};
 
 /// Client of the tetragon agent.
@@ -68,6 +70,23 @@ pub(crate) enum Command {
     /// Get or set the agent's log level
     #[command(name = "loglevel", visible_alias = "log")]
     LogLevel(loglevel::Options),
+    /// Show the containers that the agent knows, and from whom it knows them
+    #[command(alias = "cgidmap")]
+    Containers(containers::Options),
+    /// Ask the container runtime itself
+    Cri(cri::Options),
+    /// Tell the agent of a container, as a hook of the runtime does
+    #[command(name = "rthooks", hide = true)]
+    RtHooks(rthooks::Options),
+    /// Show which policies apply in which cgroups
+    #[command(name = "policyfilter", hide = true)]
+    PolicyFilter(policyfilter::Options),
+    /// Show what is in the kernel
+    #[command(hide = true)]
+    Dump(policyfilter::Dump),
+    /// Debug the agent
+    #[command(hide = true)]
+    Debug(policyfilter::Debug),
     /// Write a completion script for a shell
     Completion(completion::Options),
 }

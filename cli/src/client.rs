@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use hyper_util::rt::TokioIo;
+use tetragon_api::tetragon::agent_identity_client::AgentIdentityClient;
 use tetragon_api::tetragon::agent_status_client::AgentStatusClient;
 use tetragon_api::tetragon::fine_guidance_sensors_client::FineGuidanceSensorsClient;
 use tokio::net::{TcpStream, UnixStream};
@@ -56,6 +57,11 @@ impl Client {
     /// What the agent knows about itself.
     pub(crate) fn agent_status(&self) -> AgentStatusClient<Channel> {
         AgentStatusClient::new(self.channel.clone()).max_decoding_message_size(self.global.max_recv_size)
+    }
+
+    /// What the agent knows about containers.
+    pub(crate) fn identity(&self) -> AgentIdentityClient<Channel> {
+        AgentIdentityClient::new(self.channel.clone()).max_decoding_message_size(self.global.max_recv_size)
     }
 
     /// A call with one answer: limited by `--timeout` in all, retried as `--retries` says.

@@ -1,9 +1,13 @@
 //! The commands, one file each.
 
 pub(crate) mod completion;
+pub(crate) mod containers;
+pub(crate) mod cri;
 pub(crate) mod getevents;
 pub(crate) mod loglevel;
+pub(crate) mod policyfilter;
 pub(crate) mod probe;
+pub(crate) mod rthooks;
 pub(crate) mod status;
 pub(crate) mod version;
 
@@ -26,6 +30,12 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             Command::Version(options) => interruptible(version::run(&global, &options)).await,
             Command::Probe(options) => interruptible(probe::run(&global, &options)).await,
             Command::LogLevel(options) => interruptible(loglevel::run(&global, &options)).await,
+            Command::Containers(options) => interruptible(containers::run(&global, &options)).await,
+            Command::Cri(options) => interruptible(cri::run(&global, &options)).await,
+            Command::RtHooks(options) => interruptible(rthooks::run(&global, &options)).await,
+            Command::PolicyFilter(options) => interruptible(policyfilter::run(&global, &options)).await,
+            Command::Dump(options) => interruptible(policyfilter::dump(&global, &options)).await,
+            Command::Debug(options) => interruptible(policyfilter::debug(&global, &options)).await,
         }
     });
     // Name look-ups run on threads of their own and cannot be interrupted.

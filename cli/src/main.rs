@@ -1,5 +1,7 @@
 //! `tetra`, the command line client of the agent.
 
+mod age;
+mod cgroup;
 mod cli;
 mod client;
 mod commands;

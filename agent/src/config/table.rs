@@ -7,7 +7,8 @@ use super::resolve::{Given, Reports, read_one};
 use super::spec::{Spec, options};
 use super::{Kind, Source};
 
-const API: &str = "this release does not ask the Kubernetes API; pods are known from hooks and from the container runtime";
+const API: &str =
+    "this release does not ask the Kubernetes API; pods are known from hooks and from the container runtime";
 const ALWAYS: &str = "cgroup ids are always used, nested cgroups included";
 const DEBUGGING: &str = "this release has no server for profiles; use perf on the process";
 const ENFORCED: &str = "programs are not pinned in this release, they end with the agent";

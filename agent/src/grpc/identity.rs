@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tetragon_api::tetragon::agent_identity_server::AgentIdentity;
 use tetragon_api::tetragon::{
-    ListContainersRequest, ListContainersResponse, RuntimeHookRequest, RuntimeHookResponse, runtime_hook_request,
+    ListContainersRequest, ListContainersResponse, RuntimeHookRequest, RuntimeHookResponse,
+    runtime_hook_request,
 };
 use tonic::{Request, Response, Status};
 use tracing::warn;
@@ -33,7 +34,10 @@ impl AgentIdentity for Containers {
 
 /// Answers once store and kernel know. The few system calls that this takes are too short to be given to another
 /// thread.
-pub(super) fn runtime_hook(context: &Context, request: RuntimeHookRequest) -> Result<RuntimeHookResponse, Status> {
+pub(super) fn runtime_hook(
+    context: &Context,
+    request: RuntimeHookRequest,
+) -> Result<RuntimeHookResponse, Status> {
     let for_journal = context.journal.as_ref().map(|journal| (journal, request.clone()));
     match context.store.hook(request) {
         Ok(response) => {
@@ -43,7 +47,9 @@ pub(super) fn runtime_hook(context: &Context, request: RuntimeHookRequest) -> Re
                         journal.forget(gone.container_id.clone());
                     }
                     // What is only announced would not be found again after a restart.
-                    Some(runtime_hook_request::Event::CreateContainer(container)) if response.cgroup_id != 0 => {
+                    Some(runtime_hook_request::Event::CreateContainer(container))
+                        if response.cgroup_id != 0 =>
+                    {
                         journal.keep(container.container_id.clone(), request);
                     }
                     _ => {}

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use prost_types::Timestamp;
 use tetragon_api::tetragon::agent_status_server::AgentStatus;
 use tetragon_api::tetragon::{
-    Feature, GetStatusRequest, GetStatusResponse, HookLedger, RecordLedger, RingStatus,
+    Feature, GetStatusRequest, GetStatusResponse, HookLedger, IdentityStatus, RecordLedger, RingStatus,
 };
 use tetragon_bpf::records::{HookCounters, hook};
 use tonic::{Request, Response};
 
 use super::{Context, KernelView};
+use crate::cri::Resolver;
 use crate::kernel;
 
 /// The agent's version.
@@ -58,7 +59,10 @@ impl AgentStatus for Status {
             scan: Some(context.stats.scan(|_| ())),
             features: features(&context.kernel),
             events_emitted: context.fanout.emitted(),
-            identity: Some(context.store.status()),
+            identity: Some(IdentityStatus {
+                cri: context.resolver.as_ref().map(Resolver::status),
+                ..context.store.status()
+            }),
         }))
     }
 }

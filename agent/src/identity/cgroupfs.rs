@@ -106,7 +106,9 @@ impl CgroupFs {
             rustix::mount::mount("cgroup2", spare, "cgroup2", flags, None)?;
             info!(path = %spare.display(), "mounted the v2 cgroup hierarchy");
         }
-        warn!("there is no v2 cgroup hierarchy where runtimes could use it: the kernel cannot tell containers apart");
+        warn!(
+            "there is no v2 cgroup hierarchy where runtimes could use it: the kernel cannot tell containers apart"
+        );
         Ok(Self { root: spare.to_owned(), mode: Mode::Legacy, procfs: procfs.to_owned() })
     }
 

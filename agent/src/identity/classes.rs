@@ -179,7 +179,10 @@ mod tests {
         assert!(applies(Scope { pods: Some(label(NAMESPACE_LABEL, "shop")), ..Scope::default() }));
         assert!(!applies(Scope { pods: Some(label("app", "db")), ..Scope::default() }));
         assert!(applies(Scope { containers: Some(label("name", "server")), ..Scope::default() }));
-        assert!(applies(Scope { containers: Some(label("repo", "registry:5000/team/web")), ..Scope::default() }));
+        assert!(applies(Scope {
+            containers: Some(label("repo", "registry:5000/team/web")),
+            ..Scope::default()
+        }));
         assert!(!applies(Scope { containers: Some(label("name", "sidecar")), ..Scope::default() }));
     }
 

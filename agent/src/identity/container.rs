@@ -10,6 +10,14 @@ use tetragon_api::tetragon::{Container as WireContainer, Image, Pod};
 use super::classes::{ClassId, PolicyId};
 use super::{CgroupId, Facts, Source, name, workload};
 
+/// What kubelets add to the labels of a pod for the runtime's sake. The API does not have them.
+const KUBELET_KEYS: [&str; 4] = [
+    "io.kubernetes.pod.name",
+    "io.kubernetes.pod.namespace",
+    "io.kubernetes.pod.uid",
+    "io.kubernetes.container.name",
+];
+
 /// The kernel's short name for a container; never used again for another one while the agent runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContainerNumber(pub u64);
@@ -155,7 +163,8 @@ impl Container {
         for (field, value) in
             [(&mut self.pod_labels, facts.pod_labels), (&mut self.pod_annotations, facts.pod_annotations)]
         {
-            if let Some(value) = value {
+            if let Some(mut value) = value {
+                value.retain(|key, _| !KUBELET_KEYS.contains(&key.as_str()));
                 // Labels change; that is no contradiction.
                 field.offer(value, rank);
             }

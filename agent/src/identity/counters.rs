@@ -88,7 +88,8 @@ impl Counters {
         status.events_early = read(&self.early);
         status.events_late = read(&self.late);
         status.events_unknown = read(&self.unknown);
-        status.events = status.events_in_kernel + status.events_early + status.events_late + status.events_unknown;
+        status.events =
+            status.events_in_kernel + status.events_early + status.events_late + status.events_unknown;
         status.events_setup = read(&self.setup);
         status.conflicts = read(&self.conflicts);
         status.migrated = read(&self.migrated);

@@ -108,7 +108,9 @@ impl Store {
             None => Place::Nowhere,
             Some(_) => match self.locate(given.as_deref(), container.pid) {
                 Ok((cgroup, path)) if !announces => {
-                    Place::At { cgroup, path, started: stage == RuntimeHookStage::Running }
+                    // A sandbox runs before its hook is called.
+                    let started = stage == RuntimeHookStage::Running || container.is_sandbox;
+                    Place::At { cgroup, path, started }
                 }
                 Ok((_, path)) => Place::Announced(path),
                 // Created and not started, as some runtimes do it: its cgroup will come.
@@ -179,7 +181,11 @@ fn stage_of(container: &CreateContainer) -> Result<(&'static str, RuntimeHookSta
     }
 }
 
-fn container_id(container: &CreateContainer, place: &Place, given: Option<&str>) -> Result<String, HookError> {
+fn container_id(
+    container: &CreateContainer,
+    place: &Place,
+    given: Option<&str>,
+) -> Result<String, HookError> {
     if !container.container_id.is_empty() {
         return Ok(container.container_id.clone());
     }

@@ -71,7 +71,9 @@ impl Journal {
         let mut gone = 0;
         for path in files_of(&self.directory) {
             let told = read(&path).and_then(|request| {
-                store.replay(request).map_err(|error| io::Error::new(io::ErrorKind::NotFound, error.to_string()))
+                store
+                    .replay(request)
+                    .map_err(|error| io::Error::new(io::ErrorKind::NotFound, error.to_string()))
             });
             match told {
                 Ok(()) => kept += 1,
@@ -140,9 +142,8 @@ impl Store {
 }
 
 fn write_all(directory: &Path, changes: &Receiver<Change>, dropped: &AtomicU64) {
-    let mut files: HashSet<String> = files_of(directory)
-        .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
-        .collect();
+    let mut files: HashSet<String> =
+        files_of(directory).filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect();
     let mut warned = false;
     while let Ok(change) = changes.recv() {
         let result = match change {

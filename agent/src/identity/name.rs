@@ -54,7 +54,8 @@ pub fn pod_uid(path: &str) -> Option<Cow<'_, str>> {
             Some((_, uid)) => uid,
             None => part.strip_prefix("pod")?,
         };
-        let plausible = uid.len() >= 32 && uid.bytes().all(|b| b.is_ascii_hexdigit() || b == b'_' || b == b'-');
+        let plausible =
+            uid.len() >= 32 && uid.bytes().all(|b| b.is_ascii_hexdigit() || b == b'_' || b == b'-');
         let owned = || if uid.contains('_') { Cow::Owned(uid.replace('_', "-")) } else { Cow::Borrowed(uid) };
         plausible.then(owned)
     })
@@ -122,7 +123,9 @@ mod tests {
         // A static pod's is a hash.
         let hash = "0123456789abcdef0123456789abcdef";
         assert_eq!(pod_uid(&format!("/kubepods/pod{hash}/{ID}/nested")).as_deref(), Some(hash));
-        for path in [format!("/system.slice/docker-{ID}.scope"), format!("/podium/{ID}"), format!("/pods/pod1/{ID}")] {
+        for path in
+            [format!("/system.slice/docker-{ID}.scope"), format!("/podium/{ID}"), format!("/pods/pod1/{ID}")]
+        {
             assert_eq!(pod_uid(&path), None, "{path}");
         }
     }

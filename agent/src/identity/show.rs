@@ -3,7 +3,8 @@
 use std::time::SystemTime;
 
 use tetragon_api::tetragon::{
-    IdentitySource, IdentityStatus, KnownCgroup, KnownContainer, ListContainersRequest, ListContainersResponse,
+    IdentitySource, IdentityStatus, KnownCgroup, KnownContainer, ListContainersRequest,
+    ListContainersResponse,
 };
 
 use super::container::{Container, State};
@@ -59,10 +60,8 @@ impl Store {
 
 fn known(container: &Container) -> KnownContainer {
     let (image, image_id) = container.image();
-    let (workload, workload_kind) = container
-        .pod()
-        .map(|pod| (pod.workload.clone(), pod.workload_kind.clone()))
-        .unwrap_or_default();
+    let (workload, workload_kind) =
+        container.pod().map(|pod| (pod.workload.clone(), pod.workload_kind.clone())).unwrap_or_default();
     let at = |time: SystemTime| Some(time.into());
     KnownContainer {
         number: container.number.0,

@@ -7,7 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{EventfdFlags, eventfd};
-use tetragon_bpf::records::{CgroupRecord, ContainerState, Identity, cgroup_action, container_flags, identity_flags};
+use tetragon_bpf::records::{
+    CgroupRecord, ContainerState, Identity, cgroup_action, container_flags, identity_flags,
+};
 use tracing::{debug, warn};
 
 use super::classes::{Classes, PolicyId, Scope};
@@ -296,10 +298,8 @@ impl Store {
 
     fn found_by_path(&self, inner: &mut Inner, cgroup: CgroupId, path: String) -> Option<ContainerNumber> {
         let number = inner.number_of(name::container_id_of_path(&path)?);
-        let facts = Facts {
-            pod_uid: name::pod_uid(&path).unwrap_or_default().into_owned(),
-            ..Facts::default()
-        };
+        let facts =
+            Facts { pod_uid: name::pod_uid(&path).unwrap_or_default().into_owned(), ..Facts::default() };
         self.merge(inner, number, Source::Path, facts);
         if let Some(container) = inner.containers.get_mut(&number)
             && container.state == State::Announced
@@ -370,7 +370,9 @@ impl Store {
         if container.is_complete() && classes.classify(container) {
             self.write_class(inner, number);
         }
-        if inner.awaited.contains(&number) && inner.containers.get(&number).is_some_and(Container::is_complete) {
+        if inner.awaited.contains(&number)
+            && inner.containers.get(&number).is_some_and(Container::is_complete)
+        {
             self.announce_change();
         }
     }
@@ -379,11 +381,12 @@ impl Store {
         let existing = self.fs.as_ref().and_then(|fs| fs.id(path).ok());
         if let Some(cgroup) = existing {
             // Made already, by a runtime that works in another order or by an earlier attempt.
-            self.add_cgroup(inner, number, cgroup, Cgroup {
-                path: path.to_owned(),
-                nested: false,
-                bound_in_kernel: false,
-            });
+            self.add_cgroup(
+                inner,
+                number,
+                cgroup,
+                Cgroup { path: path.to_owned(), nested: false, bound_in_kernel: false },
+            );
         }
         let leaf = path.rsplit('/').next().unwrap_or(path).to_owned();
         if leaf.len() > LEAF_MAX {
@@ -411,7 +414,14 @@ impl Store {
     }
 
     /// The container is in this cgroup: all that the kernel must know before its own program may run.
-    fn place(&self, inner: &mut Inner, number: ContainerNumber, cgroup: CgroupId, path: String, started: bool) {
+    fn place(
+        &self,
+        inner: &mut Inner,
+        number: ContainerNumber,
+        cgroup: CgroupId,
+        path: String,
+        started: bool,
+    ) {
         let Some(container) = inner.containers.get_mut(&number) else { return };
         let known = container.cgroups.get(&cgroup).is_some_and(|it| !it.nested);
         let bound_in_kernel = container.cgroups.get(&cgroup).is_some_and(|it| it.bound_in_kernel);
@@ -524,7 +534,8 @@ impl Inner {
 
     pub(super) fn number_by_prefix(&self, id: &str) -> Option<ContainerNumber> {
         let longer = self.by_id.range(id.to_owned()..).next().filter(|(known, _)| known.starts_with(id));
-        let shorter = || self.by_id.range(..id.to_owned()).next_back().filter(|(known, _)| id.starts_with(*known));
+        let shorter =
+            || self.by_id.range(..id.to_owned()).next_back().filter(|(known, _)| id.starts_with(*known));
         longer.or_else(shorter).map(|(_, number)| *number)
     }
 

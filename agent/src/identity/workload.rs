@@ -32,7 +32,9 @@ pub(super) fn of(pod_name: &str, labels: &BTreeMap<String, String>) -> (String, 
     {
         return match job.rsplit_once('-') {
             // A cron job's jobs are named by their minute since 1970, or by their second in older releases.
-            Some((name, time)) if (8..=10).contains(&time.len()) && time.bytes().all(|b| b.is_ascii_digit()) => {
+            Some((name, time))
+                if (8..=10).contains(&time.len()) && time.bytes().all(|b| b.is_ascii_digit()) =>
+            {
                 (name.to_owned(), "CronJob")
             }
             _ => (job.to_owned(), "Job"),
@@ -50,7 +52,8 @@ pub(super) fn of(pod_name: &str, labels: &BTreeMap<String, String>) -> (String, 
 /// `web-7c9d` of `web-7c9d-x2x4z`.
 fn generated_from(pod_name: &str) -> Option<&str> {
     let (name, suffix) = pod_name.rsplit_once('-')?;
-    let random = suffix.len() == SUFFIX && suffix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let random =
+        suffix.len() == SUFFIX && suffix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     random.then_some(name)
 }
 
@@ -67,7 +70,12 @@ mod tests {
         for (pod, labels, name, kind) in [
             ("web-7c9d8f-x2x4z", &[("pod-template-hash", "7c9d8f")][..], "web", "Deployment"),
             ("db-0", &[("statefulset.kubernetes.io/pod-name", "db-0")], "db", "StatefulSet"),
-            ("log-abcde", &[("controller-revision-hash", "5d"), ("pod-template-generation", "1")], "log", "DaemonSet"),
+            (
+                "log-abcde",
+                &[("controller-revision-hash", "5d"), ("pod-template-generation", "1")],
+                "log",
+                "DaemonSet",
+            ),
             ("pi-abcde", &[("batch.kubernetes.io/job-name", "pi")], "pi", "Job"),
             ("backup-28901234-abcde", &[("job-name", "backup-28901234")], "backup", "CronJob"),
         ] {

@@ -111,8 +111,7 @@ impl Gate {
 
     fn leave(&self, event: Outgoing, out: &mut Vec<Outgoing>) {
         if let Some(belonging) = event.0.process().and_then(|process| process.belonging) {
-            let knowledge =
-                if belonging.complete { belonging.knowledge } else { Knowledge::Unknown };
+            let knowledge = if belonging.complete { belonging.knowledge } else { Knowledge::Unknown };
             self.store.counters.event(knowledge, belonging.setup);
         }
         out.push(event);

@@ -91,7 +91,8 @@ fn is_probe(wire: &Process, probes: &[Vec<String>]) -> bool {
         };
         // Of the list, the first is the program's own name.
         let argv: Vec<&[u8]> = probe.iter().map(String::as_bytes).collect();
-        same_binary && (text::render_arguments(&argv) == wire.arguments || arguments.join(" ") == wire.arguments)
+        same_binary
+            && (text::render_arguments(&argv) == wire.arguments || arguments.join(" ") == wire.arguments)
     })
 }
 

@@ -11,7 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tetragon_api::tetragon::{Process, UserRecord};
 use tetragon_bpf::records::{
-    ExecRecord, ExitRecord, ForkRecord, Namespaces, ProcessKey, TaskInfo, exec_flags, identity_flags, task_flags,
+    ExecRecord, ExitRecord, ForkRecord, Namespaces, ProcessKey, TaskInfo, exec_flags, identity_flags,
+    task_flags,
 };
 use tetragon_filters::Redactor;
 
@@ -152,7 +153,8 @@ impl Describer {
         wire.binary = binary;
         wire.flags = flags::words(shown);
         if task.identity.flags & identity_flags::FIRST != 0 {
-            self.store.started(ContainerNumber(task.identity.container), self.clock.wall(record.header.boot_ns));
+            self.store
+                .started(ContainerNumber(task.identity.container), self.clock.wall(record.header.boot_ns));
         }
         let cgroup_name = String::from_utf8_lossy(strings.cgroup_name);
         let place = Task {
@@ -211,8 +213,7 @@ impl Describer {
             wire.arguments.clear();
             wire.argv.clear();
         }
-        let place =
-            Task { cgroup: CgroupId(record.cgroup_id), identity: record.identity, cgroup_name: None };
+        let place = Task { cgroup: CgroupId(record.cgroup_id), identity: record.identity, cgroup_name: None };
         let belonging = self.place(&mut wire, place, record.nspid, Some(creator));
         ProcessInfo::new(record.key, wire, None, kernel_thread).belonging_to(belonging)
     }

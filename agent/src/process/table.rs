@@ -170,8 +170,11 @@ impl Table {
                 entry.parent = Some(parent);
             }
             if entry.ancestors.iter().any(|info| renew(info).is_some()) {
-                entry.ancestors =
-                    entry.ancestors.iter().map(|info| renew(info).unwrap_or_else(|| Arc::clone(info))).collect();
+                entry.ancestors = entry
+                    .ancestors
+                    .iter()
+                    .map(|info| renew(info).unwrap_or_else(|| Arc::clone(info)))
+                    .collect();
             }
         }
     }

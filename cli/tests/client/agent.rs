@@ -7,12 +7,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use tetragon_api::EncodedEvent;
+use tetragon_api::tetragon::agent_identity_server::{AgentIdentity, AgentIdentityServer};
 use tetragon_api::tetragon::agent_status_server::{AgentStatus, AgentStatusServer};
 use tetragon_api::tetragon::fine_guidance_sensors_server::{FineGuidanceSensors, FineGuidanceSensorsServer};
 use tetragon_api::tetragon::{
     self as wire, GetDebugResponse, GetEventsRequest, GetEventsResponse, GetHealthStatusResponse,
-    GetStatusRequest, GetStatusResponse, GetVersionResponse, HealthStatus, LogLevel, SetDebugResponse,
-    get_debug_response, set_debug_request, set_debug_response,
+    GetStatusRequest, GetStatusResponse, GetVersionResponse, HealthStatus, KnownContainer,
+    ListContainersRequest, ListContainersResponse, LogLevel, RuntimeHookRequest, RuntimeHookResponse,
+    SetDebugResponse, get_debug_response, set_debug_request, set_debug_response,
 };
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
@@ -44,6 +46,10 @@ struct State {
     scripts: VecDeque<Script>,
     requests: Vec<GetEventsRequest>,
     status: Option<GetStatusResponse>,
+    containers: Vec<KnownContainer>,
+    lists: Vec<ListContainersRequest>,
+    hooks: Vec<RuntimeHookRequest>,
+    hook_answer: Option<Result<RuntimeHookResponse, Status>>,
 }
 
 /// A running agent; it ends when dropped.
@@ -97,6 +103,24 @@ impl Agent {
         self.state().status = Some(status);
     }
 
+    pub(crate) fn knows(&self, containers: Vec<KnownContainer>) {
+        self.state().containers = containers;
+    }
+
+    pub(crate) fn answers_hooks_with(&self, answer: Result<RuntimeHookResponse, Status>) {
+        self.state().hook_answer = Some(answer);
+    }
+
+    /// The requests for containers so far.
+    pub(crate) fn lists(&self) -> Vec<ListContainersRequest> {
+        self.state().lists.clone()
+    }
+
+    /// The calls of hooks so far.
+    pub(crate) fn hooks(&self) -> Vec<RuntimeHookRequest> {
+        self.state().hooks.clone()
+    }
+
     /// The requests for events so far.
     pub(crate) fn requests(&self) -> Vec<GetEventsRequest> {
         self.state().requests.clone()
@@ -105,7 +129,9 @@ impl Agent {
 
 fn routes(state: &Arc<Mutex<State>>) -> Routes {
     let service = Service(Arc::clone(state));
-    Routes::new(FineGuidanceSensorsServer::new(service.clone())).add_service(AgentStatusServer::new(service))
+    Routes::new(FineGuidanceSensorsServer::new(service.clone()))
+        .add_service(AgentIdentityServer::new(service.clone()))
+        .add_service(AgentStatusServer::new(service))
 }
 
 #[derive(Clone)]
@@ -160,6 +186,13 @@ impl Service {
         let set_debug_request::Arg::Level(level) = request.arg.ok_or(Status::invalid_argument("no level"))?;
         Ok(SetDebugResponse { flag: request.flag, arg: Some(set_debug_response::Arg::Level(level)) })
     }
+
+    async fn runtime_hook(&self, request: RuntimeHookRequest) -> Result<RuntimeHookResponse, Status> {
+        self.admit().await?;
+        let mut state = self.0.lock().expect("not poisoned");
+        state.hooks.push(request);
+        state.hook_answer.clone().unwrap_or_else(|| Ok(RuntimeHookResponse::default()))
+    }
 }
 
 type EventStream = Pin<Box<dyn Stream<Item = Result<EncodedEvent, Status>> + Send>>;
@@ -194,6 +227,7 @@ impl FineGuidanceSensors for Service {
         get_version(GetVersionRequest) -> GetVersionResponse;
         get_debug(GetDebugRequest) -> GetDebugResponse;
         set_debug(SetDebugRequest) -> SetDebugResponse;
+        runtime_hook(RuntimeHookRequest) -> RuntimeHookResponse;
     }
 
     unused! {
@@ -209,7 +243,6 @@ impl FineGuidanceSensors for Service {
         remove_sensor(RemoveSensorRequest) -> RemoveSensorResponse;
         list_domains(ListDomainsRequest) -> ListDomainsResponse;
         get_info(GetInfoRequest) -> GetInfoResponse;
-        runtime_hook(RuntimeHookRequest) -> RuntimeHookResponse;
         get_stack_trace_tree(GetStackTraceTreeRequest) -> GetStackTraceTreeResponse;
     }
 }
@@ -220,5 +253,21 @@ impl AgentStatus for Service {
         self.admit().await?;
         let status = self.0.lock().expect("not poisoned").status.clone();
         status.map(Response::new).ok_or(Status::unimplemented("no such service"))
+    }
+}
+
+#[tonic::async_trait]
+impl AgentIdentity for Service {
+    async fn list_containers(
+        &self,
+        request: Request<ListContainersRequest>,
+    ) -> Result<Response<ListContainersResponse>, Status> {
+        self.admit().await?;
+        let mut state = self.0.lock().expect("not poisoned");
+        let request = request.into_inner();
+        let fits = |it: &&KnownContainer| it.id.starts_with(&request.container_id);
+        let containers = state.containers.iter().filter(fits).cloned().collect();
+        state.lists.push(request);
+        Ok(Response::new(ListContainersResponse { containers }))
     }
 }

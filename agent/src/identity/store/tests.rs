@@ -202,10 +202,8 @@ fn bad_requests_are_refused_with_the_field_and_counted_and_change_nothing() {
 fn the_references_clients_need_no_id_and_no_stage() {
     let world = World::new();
     let slice = "kubepods-burstable-pod6f3e2a14_9d1b_4c5e_8a77_0123456789ab.slice";
-    let cgroup = world.mkdir(&format!(
-        "/kubepods.slice/kubepods-burstable.slice/{slice}/cri-containerd-{}.scope",
-        id(1)
-    ));
+    let cgroup = world
+        .mkdir(&format!("/kubepods.slice/kubepods-burstable.slice/{slice}/cri-containerd-{}.scope", id(1)));
     let request = CreateContainer {
         cgroups_path: format!("{slice}:cri-containerd:{}", id(1)),
         container_id: String::new(),
@@ -225,7 +223,13 @@ fn nested_cgroups_are_the_containers_whenever_they_are_made() {
     let after = world.mkdir(&format!("{}/docker/x", path(1)));
     let known = world.kernel().cgroups[&outer];
     let inherited = Identity { flags: known.flags | identity_flags::NESTED, ..known };
-    world.store.cgroup(&record(cgroup_action::MADE, after, outer, &format!("{}/docker/x", path(1)), inherited));
+    world.store.cgroup(&record(
+        cgroup_action::MADE,
+        after,
+        outer,
+        &format!("{}/docker/x", path(1)),
+        inherited,
+    ));
     for cgroup in [outer, before, after] {
         assert_eq!(world.docker_and_pod(in_cgroup(cgroup)).unwrap().1.as_deref(), Some("web"), "{cgroup:?}");
     }
@@ -255,7 +259,12 @@ fn a_path_tells_ids_until_somebody_knows_more() {
     assert_eq!(list[0].pod_uid, "6f3e2a14-9d1b-4c5e-8a77-0123456789ab");
     assert_eq!(world.kernel().cgroups[&cgroup].flags, identity_flags::PATH);
 
-    world.store.observe(Source::Cri, &id(1), Facts { pod_name: "web".to_owned(), ..Facts::default() }, Place::Nowhere);
+    world.store.observe(
+        Source::Cri,
+        &id(1),
+        Facts { pod_name: "web".to_owned(), ..Facts::default() },
+        Place::Nowhere,
+    );
     let known = world.store.resolve(in_cgroup(cgroup)).unwrap();
     assert!(known.complete && known.number == seen.number);
     assert_eq!(world.kernel().cgroups[&cgroup].flags, identity_flags::KNOWN, "the kernel knows at once");
@@ -275,7 +284,8 @@ fn sources_fill_what_others_lack_and_the_higher_rank_wins_whatever_the_order() {
         pod_labels: Some(BTreeMap::from([("v".to_owned(), "hook".to_owned())])),
         ..Facts::default()
     };
-    let api = Facts { pod_labels: Some(BTreeMap::from([("v".to_owned(), "api".to_owned())])), ..Facts::default() };
+    let api =
+        Facts { pod_labels: Some(BTreeMap::from([("v".to_owned(), "api".to_owned())])), ..Facts::default() };
     let all = [(Source::Cri, cri), (Source::Announce, hook), (Source::Pod, api)];
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]] {
         let world = World::new();

@@ -179,7 +179,8 @@ fn long_arguments_are_not_copied_to_every_fork() {
     let mut record = mk_record(0);
     record.task.key = mk_key(7, 70, 1);
     let long = [&b"x\0"[..], "\u{fc}".repeat(5000).as_bytes(), b"\0\0"].concat();
-    let parent = describer.exec(&record, ExecStrings { arguments: &long, ..mk_strings("/x") }, None, None, false);
+    let parent =
+        describer.exec(&record, ExecStrings { arguments: &long, ..mk_strings("/x") }, None, None, false);
     assert!(parent.wire.arguments.len() > 10_000 && !parent.wire.argv.is_empty());
     let child = describer.fork(&mk_fork(mk_key(8, 80, 1), parent.key), &parent, Some(&parent));
     assert_eq!(child.wire.arguments, "\u{fc}".repeat(2048));

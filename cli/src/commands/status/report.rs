@@ -1,5 +1,7 @@
 //! The agent's ledger as tables for people: each row is a sum that must come out, and says whether it does.
 
+mod identity;
+
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -29,6 +31,9 @@ pub(super) fn text(agent: &GetStatusResponse) -> String {
     if unknown > 0 {
         let _ = writeln!(text, "Incomplete: {unknown} events whose process was not in the table");
     }
+    if let Some(incomplete) = identity::incomplete(agent) {
+        let _ = writeln!(text, "Incomplete: {incomplete}");
+    }
     for table in [hooks(agent), rings(agent), records(agent), sinks(agent)] {
         text.push('\n');
         text.push_str(&table.render());
@@ -48,6 +53,7 @@ pub(super) fn text(agent: &GetStatusResponse) -> String {
             it.scans, it.last_cause, it.processes_found, it.processes_reported
         );
     }
+    text.push_str(&identity::text(agent));
     text
 }
 
@@ -75,6 +81,9 @@ fn losses(agent: &GetStatusResponse) -> Vec<String> {
     }
     if let Some(table) = &agent.process_table {
         add(table.exit_missed, "exits: found by a re-scan only".to_owned());
+    }
+    for (count, what) in identity::losses(agent) {
+        add(count, what);
     }
     for sink in &agent.sinks {
         add(sink.dropped, format!("events for {}: queue full or rate limit (--event-queue-size)", sink.name));
