@@ -10,14 +10,17 @@ static __always_inline void read_identity(struct identity *out, __u64 cgroup_id)
 {
 	struct identity *known = bpf_map_lookup_elem(&cgroups, &cgroup_id);
 	struct container_state *state;
+	__u64 container;
 
 	__builtin_memset(out, 0, sizeof(*out));
 	if (!known)
 		return;
 	*out = *known;
-	if (!out->container)
+	/* Older kernels take no key from a ring buffer, where `out` may be. */
+	container = known->container;
+	if (!container)
 		return;
-	state = bpf_map_lookup_elem(&containers, &out->container);
+	state = bpf_map_lookup_elem(&containers, &container);
 	if (!state || !(state->flags & CONTAINER_STARTED))
 		out->flags |= IDENTITY_SETUP;
 }
@@ -29,10 +32,11 @@ static __always_inline void read_identity(struct identity *out, __u64 cgroup_id)
 static __always_inline void identity_note_start(struct identity *identity, __u32 tgid)
 {
 	struct container_state *state;
+	__u64 container = identity->container;
 
 	if (!(identity->flags & IDENTITY_SETUP))
 		return;
-	state = bpf_map_lookup_elem(&containers, &identity->container);
+	state = bpf_map_lookup_elem(&containers, &container);
 	if (!state || !(state->flags & CONTAINER_VERIFIED))
 		return;
 	if (state->init_tgid && state->init_tgid != tgid)

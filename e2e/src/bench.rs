@@ -76,6 +76,7 @@ fn planned(place: Place) -> PlannedTest {
         name: TEST.to_owned(),
         cap_ms: u64::try_from(cap.as_millis()).unwrap_or(u64::MAX),
         group: None,
+        runtimes: false,
     }
 }
 

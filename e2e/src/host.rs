@@ -5,6 +5,7 @@ mod console;
 pub mod debian;
 pub mod initramfs;
 pub mod kernels;
+mod runtimes;
 mod schedule;
 mod selection;
 pub mod vm;
@@ -26,8 +27,8 @@ pub(crate) fn main(suites: &[Suite]) -> ExitCode {
     let mut batches: BTreeMap<Place, Vec<PlannedTest>> = BTreeMap::new();
     let results = Arc::new(Results::default());
     let mut trials = Vec::new();
-    let all = suites.iter().flat_map(|suite| suite.tests().map(move |test| (suite.group(), test)));
-    for (group, (name, test, places)) in all {
+    let all = suites.iter().flat_map(|suite| suite.tests().map(move |test| (suite, test)));
+    for (suite, (name, test, places)) in all {
         for place in places {
             let trial_name = format!("{place}::{name}");
             if selection::is_selected(&arguments, &trial_name) {
@@ -35,7 +36,8 @@ pub(crate) fn main(suites: &[Suite]) -> ExitCode {
                 batches.entry(*place).or_default().push(PlannedTest {
                     name: name.clone(),
                     cap_ms,
-                    group: group.clone(),
+                    group: suite.group(),
+                    runtimes: suite.uses_runtimes(),
                 });
             }
             let (results, name, place) = (Arc::clone(&results), name.clone(), *place);

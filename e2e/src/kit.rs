@@ -1,12 +1,17 @@
 //! What a test works with.
 
 pub mod agent;
+pub mod cgroups;
+pub mod container;
 mod env;
 pub mod events;
 pub mod expect;
+pub mod hook;
 pub mod ledger;
 pub mod lives;
 pub mod mounts;
+pub mod oci;
+pub mod podman;
 pub mod process;
 pub mod rpc;
 mod shared;

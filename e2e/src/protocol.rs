@@ -19,6 +19,8 @@ pub(crate) struct PlannedTest {
     pub(crate) cap_ms: u64,
     /// Neighbours of the same group run in one process, and share its agent.
     pub(crate) group: Option<String>,
+    /// A machine must have container runtimes on board.
+    pub(crate) runtimes: bool,
 }
 
 /// How one test went.

@@ -2,6 +2,7 @@
 //! ends whatever it leaves behind.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::kit::{Env, SharedAgent};
+use crate::kit::{Env, SharedAgent, cgroups};
 use crate::place::Place;
 use crate::protocol::{Message, PlannedTest, Report};
 use crate::suite::{Suite, Test};
@@ -180,7 +181,9 @@ impl Supervisor {
         let mut supervisor = Self { dir, plan, progress, current: None };
         let end = supervisor.watch(child.id());
         kill_descendants()?;
-        supervisor.give_up(end?)
+        supervisor.give_up(end?)?;
+        let name = supervisor.dir.file_name().and_then(OsStr::to_str).context("the directory has no name")?;
+        cgroups::remove(name)
     }
 
     /// Until the process ends (how), or a test exceeds its cap (none).

@@ -49,12 +49,13 @@ pub struct Suite {
     places: &'static [Place],
     tests: Vec<Test>,
     shares_agent: bool,
+    uses_runtimes: bool,
 }
 
 impl Suite {
     /// A suite whose tests run at `places` unless they say otherwise.
     pub fn new(name: &'static str, places: &'static [Place], tests: impl Into<Vec<Test>>) -> Self {
-        Self { name, places, tests: tests.into(), shares_agent: false }
+        Self { name, places, tests: tests.into(), shares_agent: false, uses_runtimes: false }
     }
 
     /// Lets the tests run one after the other in one process, in which [`Watch::start`](crate::kit::Watch::start) gives
@@ -63,6 +64,17 @@ impl Suite {
     pub fn sharing_an_agent(mut self) -> Self {
         self.shares_agent = true;
         self
+    }
+
+    /// Puts container runtimes (runc, crun) into the virtual machines of these tests.
+    #[must_use]
+    pub fn with_runtimes(mut self) -> Self {
+        self.uses_runtimes = true;
+        self
+    }
+
+    pub(crate) fn uses_runtimes(&self) -> bool {
+        self.uses_runtimes
     }
 
     /// What tests must have in common to share a process.

@@ -9,12 +9,15 @@ use std::{env, fs, thread};
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
-use tetragon_e2e::kit::Env;
+use tetragon_e2e::kit::oci::{Engine, Oci};
+use tetragon_e2e::kit::podman::Podman;
+use tetragon_e2e::kit::{Env, cgroups};
 use tetragon_e2e::place::{NATIVE, VMS};
 use tetragon_e2e::{Suite, test};
 
 const INNER: &str = "TETRAGON_E2E_MISBEHAVE";
 const SURVIVOR: &str = "/tmp/tetragon-e2e-survivor";
+const CGROUP: &str = "/tmp/tetragon-e2e-cgroup";
 
 fn main() -> ExitCode {
     let inner = env::var_os(INNER).is_some();
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
         trial("a_panic_fails_its_test_with_what_it_printed", a_panic_fails_its_test_with_what_it_printed),
         trial("a_hang_ends_at_the_cap", a_hang_ends_at_the_cap),
         trial("what_a_test_leaves_running_is_ended", what_a_test_leaves_running_is_ended),
+        trial("containers_of_a_test_that_hangs_are_ended", containers_of_a_test_that_hangs_are_ended),
         trial("tests_that_share_a_process_fail_alone", tests_that_share_a_process_fail_alone),
         trial(
             "a_kernel_panic_fails_the_rest_with_the_console",
@@ -52,6 +56,7 @@ fn misbehaving() -> Suite {
             test!(panics),
             test!(hangs).within(Duration::from_secs(1)),
             test!(leaves_a_process),
+            test!(strands_containers).within(Duration::from_secs(10)),
             test!(needs_the_agent),
             test!(crashes_the_kernel).on(VMS),
             test!(turns_off).on(VMS),
@@ -103,6 +108,18 @@ fn leaves_a_process(env: &Env) -> Result<()> {
     env.actor(["fork", "report", SURVIVOR, "sleep", "3600000"])?.spawn()?;
     env.eventually("the survivor", Duration::from_secs(5), || Ok(fs::read_to_string(SURVIVOR).ok()))?;
     Ok(())
+}
+
+fn strands_containers(env: &Env) -> Result<()> {
+    let podman = Podman::new(env)?;
+    podman.container("forever").spawn(["sleep", "3600000"])?;
+    let oci = Oci::new(env, Engine::Runc)?;
+    let inner = "/sys/fs/cgroup/inner";
+    let bundle = oci.bundle(["mkdir", inner, "cgroup", inner, "sleep", "3600000"])?.writable_cgroups()?;
+    oci.create(&bundle)?;
+    oci.start(bundle.id())?;
+    fs::write(CGROUP, env.cgroup()?)?;
+    hangs(env)
 }
 
 fn needs_the_agent(env: &Env) -> Result<()> {
@@ -167,6 +184,21 @@ fn what_a_test_leaves_running_is_ended() -> Result<()> {
     let pid = report.split(' ').next().context("an empty report")?;
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     ensure!(name.trim() != "actor", "process {pid} still runs");
+    Ok(())
+}
+
+fn containers_of_a_test_that_hangs_are_ended() -> Result<()> {
+    let said = failing(&mut inner(&["mis::strands_containers"])?)?;
+    says(&said, &["did not end within 10s"])?;
+    let cgroup = fs::read_to_string(CGROUP).with_context(|| format!("no container ran:\n{said}"))?;
+    fs::remove_file(CGROUP)?;
+    let left = cgroups::existing(&cgroup)?;
+    ensure!(left.is_empty(), "cgroups are left: {left:?}");
+    let name = cgroup.trim_start_matches('/');
+    for process in fs::read_dir("/proc")? {
+        let line = fs::read_to_string(process?.path().join("cmdline")).unwrap_or_default();
+        ensure!(!line.contains(name), "a process is left: {line:?}");
+    }
     Ok(())
 }
 

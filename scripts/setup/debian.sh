@@ -18,6 +18,7 @@ tests=(
 	busybox-static                     # user space of the VMs
 	libcap2-bin                        # set file capabilities
 	dpkg-dev                           # unpack kernel packages
+	podman conmon runc crun            # real containers, here and in the VMs
 )
 
 if ! command -v dpkg-query >/dev/null; then

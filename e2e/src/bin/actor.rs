@@ -59,6 +59,10 @@ fn perform(line: Line<'_>) -> ! {
         b"pidns" => pidns(rest),
         b"as" => become_user(rest),
         b"chdir" => chdir(rest),
+        b"mkdir" => mkdir(rest),
+        b"cgroup" => join_cgroup(rest),
+        b"keep-input" => keep_input(rest),
+        b"adopt" => adopt(rest),
         b"deep-chdir" => deep_chdir(rest),
         b"rmdir-cwd" => remove_cwd(rest),
         b"failed-exec" => failed_exec(rest),
@@ -431,6 +435,51 @@ fn chdir(line: Line<'_>) -> ! {
     if unsafe { libc::chdir(directory.as_ptr()) } != 0 {
         broken("chdir");
     }
+    perform(rest)
+}
+
+/// `mkdir DIRECTORY ...`
+fn mkdir(line: Line<'_>) -> ! {
+    let (directory, rest) = text(line, "directory");
+    fs::create_dir(directory).unwrap_or_else(|_| broken("mkdir"));
+    perform(rest)
+}
+
+/// `cgroup DIRECTORY ...`: moves this process into that cgroup.
+fn join_cgroup(line: Line<'_>) -> ! {
+    let (directory, rest) = text(line, "cgroup");
+    // 0 is whoever writes it.
+    fs::write(format!("{directory}/cgroup.procs"), "0").unwrap_or_else(|_| broken("join a cgroup"));
+    perform(rest)
+}
+
+/// `keep-input FILE ...`: appends what it reads as one line; a hook's input is the state of its container.
+fn keep_input(line: Line<'_>) -> ! {
+    let (file, rest) = text(line, "file");
+    let mut input = input();
+    input.push('\n');
+    fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(file)
+        .and_then(|mut out| out.write_all(input.as_bytes()))
+        .unwrap_or_else(|_| broken("keep the input"));
+    perform(rest)
+}
+
+fn input() -> String {
+    io::read_to_string(io::stdin()).unwrap_or_else(|_| broken("read the input"))
+}
+
+/// `adopt CGROUP ...`: makes this cgroup and moves the first process of the container into it whose state it reads.
+fn adopt(line: Line<'_>) -> ! {
+    let (directory, rest) = text(line, "cgroup");
+    let state = input();
+    let pid = state.split_once("\"pid\":").map_or("", |(_, rest)| rest.trim_start());
+    let pid = pid.split(|digit: char| !digit.is_ascii_digit()).next().unwrap_or_default();
+    fs::create_dir(directory)
+        .and_then(|()| fs::write(format!("{directory}/cgroup.procs"), pid))
+        .unwrap_or_else(|_| broken("adopt"));
     perform(rest)
 }
 

@@ -1,5 +1,6 @@
 //! Writes an initramfs: a cpio archive in the `newc` format.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -15,12 +16,13 @@ const CHARACTER_DEVICE: u32 = 0o020_000;
 pub struct Archive<W: Write> {
     out: W,
     inode: u32,
+    directories: BTreeSet<String>,
 }
 
 impl<W: Write> Archive<W> {
     /// Starts an archive with the few nodes that the kernel itself expects.
     pub fn new(out: W) -> io::Result<Self> {
-        let mut archive = Self { out, inode: 0 };
+        let mut archive = Self { out, inode: 0, directories: BTreeSet::new() };
         for directory in ["dev", "bin", "proc", "sys", "tmp", "run", "etc"] {
             archive.directory(directory)?;
         }
@@ -28,8 +30,11 @@ impl<W: Write> Archive<W> {
         Ok(archive)
     }
 
-    /// A directory; its parents must have been added before.
+    /// A directory, unless there is one already.
     pub fn directory(&mut self, name: &str) -> io::Result<()> {
+        if !self.directories.insert(name.to_owned()) {
+            return Ok(());
+        }
         self.entry(name, DIRECTORY | 0o755, (0, 0), &[])
     }
 
@@ -60,6 +65,9 @@ impl<W: Write> Archive<W> {
     }
 
     fn entry(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) -> io::Result<()> {
+        if let Some((parent, _)) = name.rsplit_once('/') {
+            self.directory(parent)?;
+        }
         self.inode += 1;
         let size = u32::try_from(content.len()).map_err(|_| {
             io::Error::new(io::ErrorKind::FileTooLarge, format!("{name} is too large for cpio"))
@@ -91,6 +99,7 @@ mod tests {
         let mut archive = Archive::new(Vec::new()).unwrap();
         archive.executable("init", b"12345").unwrap();
         archive.symlink("bin/sh", "busybox").unwrap();
+        archive.executable("lib/x/deep.so", b"1").unwrap();
         let bytes = archive.finish().unwrap();
         let mut cpio = Command::new("cpio")
             .args(["--list", "--verbose", "--quiet"])
@@ -104,5 +113,12 @@ mod tests {
         assert!(line(" init").starts_with("-rwxr-xr-x") && line(" init").contains(" 5 "), "{listing}");
         assert!(line("bin/sh -> busybox").starts_with('l'), "{listing}");
         assert!(line("dev/console").contains("5,   1"), "{listing}");
+        // The kernel unpacks in order, so parents come first; a directory that is there stays as it is.
+        let names: Vec<&str> = listing
+            .lines()
+            .filter_map(|line| line.rsplit(' ').next())
+            .filter(|name| name.starts_with("lib"))
+            .collect();
+        assert_eq!(names, ["lib", "lib/x", "lib/x/deep.so"]);
     }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::initramfs::Archive;
-use super::{binaries, console, kernels};
+use super::{binaries, console, kernels, runtimes};
 use crate::guest;
 use crate::place::Place;
 use crate::protocol::{Message, Plan, PlannedTest, Report};
@@ -68,10 +68,15 @@ impl Vm {
         let own = std::env::current_exe().context("find this binary")?;
         let plan = Plan { place: place.to_string(), tests: tests.to_vec() };
         let mut machine = Self::new(kernel, preempt_full, own)?;
-        for name in ["actor", "tetragon", "tetra"] {
+        for name in ["actor", "tetragon", "tetra", "tetragon-oci-hook"] {
             // A test that needs one and does not find it says so.
             if let Ok(path) = binaries::find(name) {
                 machine = machine.with_binary(&format!("bin/{name}"), path);
+            }
+        }
+        if tests.iter().any(|test| test.runtimes) {
+            for (name, path) in runtimes::files()? {
+                machine = machine.with_binary(&name, path);
             }
         }
         Ok(machine.with_file(guest::PLAN.trim_start_matches('/'), serde_json::to_vec(&plan)?))

@@ -34,6 +34,7 @@ pub struct Launch<'env> {
     arguments: Vec<OsString>,
     prefix: Vec<OsString>,
     dir: PathBuf,
+    socket: PathBuf,
 }
 
 impl<'env> Launch<'env> {
@@ -55,19 +56,26 @@ impl<'env> Launch<'env> {
             at("tracing-policy-dir", "policies"),
             at("bpf-lib", "lib"),
             at("export-filename", "events.json"),
-            format!("--server-address=unix://{}", dir.join("socket").display()).into(),
             format!("--bpf-dir=e2e-{}", std::process::id()).into(),
             "--health-server-address=".into(),
             // One file holds all of a test.
             "--export-file-max-size-mb=4096".into(),
         ];
-        Ok(Self { env, program: env.binary("tetragon")?, arguments, prefix: Vec::new(), dir })
+        let (program, socket) = (env.binary("tetragon")?, dir.join("socket"));
+        Ok(Self { env, program, arguments, prefix: Vec::new(), dir, socket })
     }
 
     /// Starts this program instead of the agent under test.
     #[must_use]
     pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
         self.program = path.into();
+        self
+    }
+
+    /// Serves this socket instead of one in its directory.
+    #[must_use]
+    pub fn serving(mut self, socket: impl Into<PathBuf>) -> Self {
+        self.socket = socket.into();
         self
     }
 
@@ -97,11 +105,12 @@ impl<'env> Launch<'env> {
     }
 
     fn spawn(&self) -> Result<Child> {
+        let address = OsString::from(format!("--server-address=unix://{}", self.socket.display()));
         let words: Vec<&OsStr> = self
             .prefix
             .iter()
             .map(OsString::as_os_str)
-            .chain([self.program.as_os_str()])
+            .chain([self.program.as_os_str(), &address])
             .chain(self.arguments.iter().map(OsString::as_os_str))
             .collect();
         let log = File::create(self.dir.join("log"))?;
@@ -126,8 +135,8 @@ impl<'env> Launch<'env> {
     /// Starts it without waiting for anything.
     pub fn start_unready(&self) -> Result<Agent> {
         let child = self.spawn()?;
-        let (place, dir) = (self.env.place(), self.dir.clone());
-        Ok(Agent { place, dir, pid: child.id(), child: Mutex::new(Some(child)) })
+        let (place, dir, socket) = (self.env.place(), self.dir.clone(), self.socket.clone());
+        Ok(Agent { place, dir, socket, pid: child.id(), child: Mutex::new(Some(child)) })
     }
 
     /// Starts it and waits until it sees everything.
@@ -149,6 +158,7 @@ impl<'env> Launch<'env> {
 pub struct Agent {
     place: Place,
     dir: PathBuf,
+    socket: PathBuf,
     pid: u32,
     /// Absent once it has been stopped.
     child: Mutex<Option<Child>>,
@@ -202,14 +212,14 @@ impl Agent {
         runner::tail(&self.dir.join("log"), 256 * 1024).unwrap_or_default()
     }
 
-    /// A file of this agent: `events.json`, `log`, `socket`, `stdout`.
+    /// A file of this agent: `events.json`, `log`, `stdout`.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
     /// The socket it serves.
     pub fn socket(&self) -> PathBuf {
-        self.path("socket")
+        self.socket.clone()
     }
 
     /// Sends it a signal.

@@ -13,8 +13,9 @@ use super::truth::Fact;
 pub struct TrueLife {
     /// Its process id.
     pub pid: u32,
-    /// The thread that made the process.
-    pub parent: u32,
+    /// The thread that made the process, and is its parent as well. None if that is not so: what is made by
+    /// `CLONE_PARENT`, or outlives its maker, has another one.
+    pub parent: Option<u32>,
     /// Index of the exec in the trace.
     pub begun: usize,
     /// Index of the exit in the trace; absent if it still runs.
@@ -35,7 +36,7 @@ pub fn true_lives(facts: &[Fact], program: &Path) -> Vec<TrueLife> {
             Fact::Exec { pid, filename } if *filename == program => {
                 running.insert(*pid, lives.len());
                 let parent = makers.get(pid).copied().unwrap_or(0);
-                lives.push(TrueLife { pid: *pid, parent, begun: at, ended: None });
+                lives.push(TrueLife { pid: *pid, parent: Some(parent), begun: at, ended: None });
             }
             Fact::Exit { tid } => {
                 if let Some(life) = running.remove(tid) {
@@ -205,11 +206,12 @@ impl<'e> Told<'e> {
         if told.exits != usize::from(life.ended.is_some()) {
             complaints.push(format!("{} exits of {life:?}: {}", told.exits, told.exec.json()));
         }
-        if told.exec.parent().and_then(|parent| parent.pid) != Some(life.parent) {
-            complaints.push(format!("the parent is not {}: {}", life.parent, told.exec.json()));
+        let Some(true_parent) = life.parent else { return };
+        if told.exec.parent().and_then(|parent| parent.pid) != Some(true_parent) {
+            complaints.push(format!("the parent is not {true_parent}: {}", told.exec.json()));
         }
         // The parent may itself have been told: then it must be linked to that very execution.
-        let parent = (0..index).rev().find(|&earlier| truth[earlier].pid == life.parent);
+        let parent = (0..index).rev().find(|&earlier| truth[earlier].pid == true_parent);
         if let Some(Some(parent)) = parent.map(|parent| ids[parent])
             && told.exec.process().is_none_or(|process| process.parent_exec_id != parent)
         {

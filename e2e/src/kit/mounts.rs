@@ -59,7 +59,7 @@ fn unshare_mounts() -> Result<(), Errno> {
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }
 }
 
-fn mount_at(kind: &str, dir: &str) -> Result<()> {
+pub(super) fn mount_at(kind: &str, dir: &str) -> Result<()> {
     if !Path::new(dir).exists() {
         fs::create_dir_all(dir).with_context(|| format!("make {dir}"))?;
     }

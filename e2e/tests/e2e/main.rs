@@ -3,7 +3,9 @@
 mod bad_input;
 mod cases;
 mod harness;
+mod hooks;
 mod losses;
+mod oci;
 mod running;
 mod storm;
 mod streams;
@@ -19,5 +21,7 @@ fn main() -> ExitCode {
         losses::suite(),
         streams::suite(),
         bad_input::suite(),
+        oci::suite(),
+        hooks::suite(),
     ])
 }

@@ -107,10 +107,11 @@ fn a_storm_has_as_many_processes_as_it_says(env: &Env) -> Result<()> {
     storm.run(env)?;
     let lives = true_lives(&truth.finish()?, storm.program());
     ensure!(lives.len() == storm.processes(), "{} processes instead of {}", lives.len(), storm.processes());
-    ensure!(lives.iter().all(|life| life.ended.is_some() && life.parent != 0), "{lives:?}");
-    let ours = lives.iter().filter(|life| life.parent == std::process::id()).count();
+    ensure!(lives.iter().all(|life| life.ended.is_some() && life.parent != Some(0)), "{lives:?}");
+    let ours = lives.iter().filter(|life| life.parent == Some(std::process::id())).count();
     ensure!(ours == 2 * LANES, "{ours} lanes");
-    let nested = lives.iter().filter(|life| lives.iter().any(|parent| parent.pid == life.parent)).count();
+    let nested =
+        lives.iter().filter(|life| lives.iter().any(|parent| Some(parent.pid) == life.parent)).count();
     ensure!(nested == lives.len() - ours, "{nested} of {} have a parent in the storm", lives.len());
     Ok(())
 }
