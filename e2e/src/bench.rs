@@ -1,13 +1,15 @@
-//! The benchmark of the whole agent: an exec storm without and with it, in one boot, beside another agent if asked for.
+//! The benchmark of the whole agent: an exec storm without and with it, in one boot, beside another agent if asked for,
+//! and its answers to runtime hooks.
 //!
 //! ```text
 //! bench ──► options ──► one VM per kernel, or this machine ──► measure ──► figures ──► table
-//!                                                                 └─ storm, proc, programs
+//!                                                                 └─ hooks, storm, proc, programs
 //! ```
 //!
 //! It is one test of the harness whose figures are shown instead of judged: emulation and shared processors make
 //! absolute times meaningless elsewhere, ratios within one run hold.
 
+mod hooks;
 mod measure;
 mod options;
 mod proc;

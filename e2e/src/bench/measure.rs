@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::hooks;
 use super::options::{Other, Plan};
 use super::proc::{Cpu, Memory};
 use super::programs::{Measuring, Programs};
@@ -55,7 +56,7 @@ pub(super) fn measure(env: &Env) -> Result<()> {
     for candidate in &candidates {
         measure_storms(env, &plan, &program, candidate).with_context(|| candidate.name.to_owned())?;
     }
-    Ok(())
+    hooks::measure(env).context("runtime hooks")
 }
 
 fn record(env: &Env, subject: &str, figure: &str, value: f64) {

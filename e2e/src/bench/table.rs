@@ -30,6 +30,10 @@ const ROWS: &[(&str, &str, usize)] = &[
     ("start_first_event_ms", "start to first event, ms", 0),
     ("start_first_live_ms", "start to first event of a new process, ms", 0),
     ("start_listening_ms", "start to \"listening\" in the log, ms", 0),
+    ("hook_announce_p50_us", "RuntimeHook, 1,000 containers known, announce, median, µs", 0),
+    ("hook_announce_p99_us", "  p99, µs", 0),
+    ("hook_verify_p50_us", "RuntimeHook, 1,000 containers known, verify, median, µs", 0),
+    ("hook_verify_p99_us", "  p99, µs", 0),
     ("binary_mb", "binary with its BPF objects, MB", 1),
     ("events_wanted", "events of the storms", 0),
     ("events_missing", "  missing in the export file", 0),
@@ -47,7 +51,7 @@ pub(super) fn render(place: &str, plan: &Plan, figures: &Figures) -> String {
     let compares = subjects.contains(&"other");
     let mut text =
         format!("\n{place}: storms of {}, {} rounds of {}\n\n", plan.execs, plan.rounds, plan.round_execs);
-    let mut heading = format!("{:<54}", "");
+    let mut heading = format!("{:<60}", "");
     for subject in &subjects {
         let _ = write!(heading, "{subject:>11}");
     }
@@ -84,7 +88,7 @@ fn push_row(
     if subjects.iter().all(|subject| value(subject).is_none()) {
         return;
     }
-    let mut row = format!("{label:<54}");
+    let mut row = format!("{label:<60}");
     for subject in subjects {
         match value(subject) {
             Some(value) => {

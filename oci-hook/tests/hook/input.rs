@@ -80,6 +80,7 @@ fn a_bundle_that_hangs_ends_in_the_policy() {
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
     // What the state said is known by then.
     let create = |namespace| node.create(&["--grpc-timeout=200ms"], &containerd_annotations(namespace));
-    create("shop").refused(&["did not get done within", r#"container "web" of pod "web-1" in namespace "shop""#]);
+    create("shop")
+        .refused(&["did not get done within", r#"container "web" of pod "web-1" in namespace "shop""#]);
     create("kube-system").allowed();
 }
