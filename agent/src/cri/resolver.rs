@@ -24,9 +24,9 @@ pub struct Settings {
     pub queue: usize,
     /// Questions in work, those that pause before they are asked again included.
     pub in_work: usize,
-    /// Calls allowed in `period`.
-    pub calls: u64,
-    /// See `calls`. A burst may use it up at once, so the long-term rate is `calls / period`.
+    /// Look-ups allowed in `period`, repeated ones included. Each is up to three calls of the runtime.
+    pub lookups: u64,
+    /// See `lookups`. A burst may use them up at once, so the long-term rate is `lookups / period`.
     pub period: Duration,
     /// Pauses after answers that are none; after the last of them the answer stands.
     pub pauses: Vec<Duration>,
@@ -37,7 +37,7 @@ impl Default for Settings {
         Self {
             queue: 1024,
             in_work: 256,
-            calls: 100,
+            lookups: 100,
             period: Duration::from_secs(2),
             pauses: [100, 300, 600].map(Duration::from_millis).to_vec(),
         }
@@ -123,11 +123,13 @@ impl Resolver {
 
     /// Asks whose container this is; `id` is the whole id or its beginning. Never waits.
     pub fn ask(&self, id: &str) -> Asked {
-        if !lock(&self.shared.pending).insert(id.to_owned()) {
+        // Held until it is certain that the question is not dropped: others rely on what is pending.
+        let mut pending = lock(&self.shared.pending);
+        if !pending.insert(id.to_owned()) {
             return Asked::Pending;
         }
         if self.queue.try_send(id.to_owned()).is_err() {
-            lock(&self.shared.pending).remove(id);
+            pending.remove(id);
             self.shared.dropped.fetch_add(1, Relaxed);
             return Asked::Dropped;
         }
@@ -167,7 +169,7 @@ fn lookup(client: CriClient, settings: &Settings) -> Lookup {
         .layer(RetryLayer::new(Again::after(settings.pauses.clone())))
         // The rate is that of all questions together, repeated ones too, so they go through one place.
         .buffer(settings.in_work.max(1))
-        .rate_limit(settings.calls.max(1), settings.period)
+        .rate_limit(settings.lookups.max(1), settings.period)
         .service(ask);
     BoxCloneSyncService::new(service)
 }

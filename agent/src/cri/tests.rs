@@ -198,7 +198,7 @@ async fn a_runtime_that_restarts_in_between_is_asked_again() {
 async fn the_rate_is_kept() {
     let bench = Bench::new();
     (0..30).for_each(|n| bench.runtime.add(container(n)));
-    let settings = Settings { calls: 10, period: Duration::from_millis(300), ..Settings::default() };
+    let settings = Settings { lookups: 10, period: Duration::from_millis(300), ..Settings::default() };
     let (resolver, mut resolutions) = bench.resolver(settings);
     let start = Instant::now();
     (0..30).for_each(|n| assert_eq!(resolver.ask(&id(n)), Asked::Queued));

@@ -29,8 +29,16 @@ fn version_alone_needs_no_agent() {
 #[test]
 fn an_agent_that_is_not_there_is_an_error_with_a_remedy() {
     for address in ["127.0.0.1:1", "unix:///nonexistent/x.sock"] {
-        for command in [&["status"][..], &["version", "-s"], &["loglevel", "get"], &["probe"], &["getevents"]]
-        {
+        for command in [
+            &["status"][..],
+            &["version", "-s"],
+            &["loglevel", "get"],
+            &["probe"],
+            &["getevents"],
+            &["containers"],
+            &["policyfilter", "dump"],
+            &["rthooks", "remove-container", "--container-id", "x"],
+        ] {
             let outcome = run(&[command, &["--server-address", address]].concat());
             assert_eq!(outcome.code, Some(1), "{outcome:?}");
             assert!(outcome.stderr.starts_with("Error: "), "{outcome:?}");

@@ -39,6 +39,8 @@ fn loader(buildid: &'static [u8]) -> Event {
 fn processes_start_and_end() {
     assert_eq!(line(exec("cilium.io")), "🚀 process my-node /usr/bin/curl cilium.io");
     assert_eq!(line(exec("")), "🚀 process my-node /usr/bin/curl ");
+    let in_pod = ProcessExec { process: Some(pod_curl("cilium.io")), ..Default::default() };
+    assert_eq!(line(Event::ProcessExec(in_pod)), "🚀 process kube-system/tetragon /usr/bin/curl cilium.io");
     assert_eq!(
         line(exit("cilium.io", "SIGKILL", 0)),
         "💥 exit    kube-system/tetragon /usr/bin/curl cilium.io SIGKILL"
