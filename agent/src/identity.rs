@@ -20,6 +20,7 @@ mod facts;
 pub mod from_cri;
 mod hook;
 mod journal;
+mod locate;
 pub mod maps;
 pub mod name;
 mod selector;

@@ -6,6 +6,7 @@ use tetragon_cri::{CriClient, CriContainer, Options, State};
 use tokio::runtime::Handle;
 use tracing::debug;
 
+use super::locate::Located;
 use super::store::{Place, Store};
 use super::{Facts, Source, cgroupfs};
 use crate::config::Config;
@@ -49,8 +50,10 @@ impl Store {
     pub fn told_by_cri(&self, container: CriContainer) {
         let path = container.cgroups_path.as_deref().and_then(|path| cgroupfs::clean(path).ok());
         let running = container.state == State::Running;
-        let place = match self.locate(path.as_deref(), container.pid) {
-            Ok((cgroup, path)) => Place::At { cgroup, path, started: running },
+        let located = self.locate(&container.id, path.as_deref(), container.pid);
+        let pid = located.as_ref().map_or(0, |it| it.pid);
+        let place = match located {
+            Ok(Located { cgroup, path, .. }) => Place::At { cgroup, path, started: running },
             Err(_) => match path {
                 Some(path) if container.state == State::Created => Place::Announced(path),
                 _ => Place::Nowhere,
@@ -68,7 +71,7 @@ impl Store {
             pod_labels: Some(container.pod_labels),
             pod_annotations: Some(container.pod_annotations),
             start_time: container.started_at.map(Into::into),
-            pid: container.pid,
+            pid,
             probes: None,
             workload: None,
         };

@@ -12,8 +12,9 @@ use tetragon_api::tetragon::{
 use tracing::debug;
 
 use super::cgroupfs::{self, PathError};
+use super::locate::Located;
 use super::store::{Place, Store};
-use super::{CgroupId, Facts, Source, name};
+use super::{Facts, Source, name};
 
 /// Why a hook is refused. The text names the field and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +97,7 @@ impl Store {
         &self,
         stage: RuntimeHookStage,
         source: Source,
-        container: CreateContainer,
+        mut container: CreateContainer,
     ) -> Result<RuntimeHookResponse, HookError> {
         let given = match container.cgroups_path.as_str() {
             "" if container.pid == 0 => return Err(HookError::NoPlace),
@@ -106,13 +107,14 @@ impl Store {
         let announces = stage == RuntimeHookStage::Announce;
         let place = match &self.fs {
             None => Place::Nowhere,
-            Some(_) => match self.locate(given.as_deref(), container.pid) {
-                Ok((cgroup, path)) if !announces => {
+            Some(_) => match self.locate(&container.container_id, given.as_deref(), container.pid) {
+                Ok(Located { cgroup, path, pid }) if !announces => {
+                    container.pid = pid;
                     // A sandbox runs before its hook is called.
                     let started = stage == RuntimeHookStage::Running || container.is_sandbox;
                     Place::At { cgroup, path, started }
                 }
-                Ok((_, path)) => Place::Announced(path),
+                Ok(Located { path, .. }) => Place::Announced(path),
                 // Created and not started, as some runtimes do it: its cgroup will come.
                 Err(error) => match (&given, stage) {
                     (Some(path), RuntimeHookStage::Announce | RuntimeHookStage::Running) => {
@@ -148,28 +150,6 @@ impl Store {
             RuntimeHookState::PoliciesPending
         }
     }
-
-    /// The container's cgroup. Where its first process is in another one than was announced, the process is right;
-    /// where that one lies inside the announced one (a runtime may make one more), the outer one is the container's.
-    pub(super) fn locate(&self, given: Option<&str>, pid: u32) -> Result<(CgroupId, String), HookError> {
-        let Some(fs) = &self.fs else { return Err(HookError::NoPlace) };
-        let path = match (given, if pid == 0 { None } else { fs.of_process(pid).ok() }) {
-            (Some(given), Some(actual)) if actual == given || is_inside(&actual, given) => given.to_owned(),
-            // A process that has gone already is in the root.
-            (Some(given), Some(actual)) if actual == "/" => given.to_owned(),
-            (_, Some(actual)) if actual != "/" && !actual.starts_with("/..") => actual,
-            (Some(given), _) => given.to_owned(),
-            (None, _) => return Err(HookError::NoPlace),
-        };
-        match fs.id(&path) {
-            Ok(id) => Ok((id, path)),
-            Err(source) => Err(HookError::NoCgroup { path, source }),
-        }
-    }
-}
-
-fn is_inside(path: &str, outer: &str) -> bool {
-    path.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn stage_of(container: &CreateContainer) -> Result<(&'static str, RuntimeHookStage), HookError> {

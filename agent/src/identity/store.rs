@@ -160,6 +160,14 @@ impl Store {
         }
     }
 
+    /// The cgroup that the container with this id was seen in.
+    pub(super) fn own_cgroup(&self, id: &str) -> Option<(CgroupId, String)> {
+        let inner = self.lock();
+        let container = inner.containers.get(inner.by_id.get(id)?)?;
+        let (cgroup, seen) = container.cgroups.iter().find(|(_, it)| !it.nested && !it.path.is_empty())?;
+        Some((*cgroup, seen.path.clone()))
+    }
+
     /// Whether a hook has ever told of a container.
     pub fn has_hooks(&self) -> bool {
         self.counters.has_hooks()

@@ -48,25 +48,24 @@ static __always_inline bool is_container_name(const char *name, long len)
 /* What a new cgroup is: part of a container, an announced container, or something named like one. */
 static __always_inline void identify_new(struct identity *out, __u64 parent_id, const char *name)
 {
-	struct identity *known = bpf_map_lookup_elem(&cgroups, &parent_id);
+	struct identity *parent = bpf_map_lookup_elem(&cgroups, &parent_id), *known = NULL;
 	struct announced_name key = {};
 	long len;
 
 	__builtin_memset(out, 0, sizeof(*out));
-	if (known) {
-		*out = *known;
-		out->flags &= ~IDENTITY_BOUND;
-		out->flags |= IDENTITY_NESTED;
-		return;
-	}
 	len = bpf_probe_read_kernel_str(key.name, sizeof(key.name), name) - 1;
-	if (len <= 0)
-		return;
-	known = bpf_map_lookup_elem(&announced, &key);
+	/* A container cannot pass for another one by a name; but nobody may have told of the one that is a
+	 * node. */
+	if (len > 0 && (!parent || !parent->container))
+		known = bpf_map_lookup_elem(&announced, &key);
 	if (known) {
 		*out = *known;
 		out->flags |= IDENTITY_BOUND;
-	} else if (is_container_name(name, len)) {
+	} else if (parent) {
+		*out = *parent;
+		out->flags &= ~IDENTITY_BOUND;
+		out->flags |= IDENTITY_NESTED;
+	} else if (len > 0 && is_container_name(name, len)) {
 		out->flags = IDENTITY_PATH;
 		out->class = CLASS_UNIDENTIFIED;
 	}
