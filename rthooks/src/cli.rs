@@ -10,7 +10,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::agent::Address;
 use crate::logging::Format;
-use crate::nri_hook;
+use crate::{containerd_conf, install, nri_hook};
 
 /// Connects container runtimes with the tetragon agent.
 ///
@@ -35,6 +35,15 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run as NRI plugin of containerd or CRI-O: tell the agent of every container before its program runs
     NriHook(Box<nri_hook::Options>),
+    /// Install tetragon-oci-hook, and make the runtime call it
+    Install(Box<install::Install>),
+    /// Make the runtime forget tetragon-oci-hook
+    Uninstall(install::Uninstall),
+    /// Print the file for a runtime's hooks directory
+    PrintConfig(install::PrintConfig),
+    /// Change containerd's configuration
+    #[command(subcommand)]
+    PatchContainerdConf(containerd_conf::Patch),
 }
 
 /// How the agent is reached, and what becomes of containers when it is not: named as the flags of tetragon-oci-hook.

@@ -3,8 +3,10 @@
 mod agent;
 mod cgroup;
 mod cli;
+mod containerd_conf;
 mod counters;
 mod inject;
+mod install;
 mod known;
 mod logging;
 mod nri_hook;
@@ -27,6 +29,10 @@ fn main() -> ExitCode {
     logging::start(cli.log_level, cli.log_format);
     let result = match cli.command {
         Command::NriHook(options) => nri_hook::run(*options),
+        Command::Install(options) => install::install(&options),
+        Command::Uninstall(options) => install::uninstall(&options),
+        Command::PrintConfig(options) => install::print_config(&options),
+        Command::PatchContainerdConf(patch) => containerd_conf::run(&patch),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
