@@ -66,13 +66,15 @@ impl Replay {
                 None => break,
             }
         }
-        if count > 0 {
-            tracing::info!(
-                containers = count,
-                generation = link.generation,
-                complete,
-                "told the agent what it missed"
-            );
+        let generation = link.generation;
+        match (count, complete) {
+            (0, _) => {}
+            (_, true) => {
+                tracing::info!(containers = count, generation, "the agent has been told what it missed");
+            }
+            (_, false) => {
+                tracing::debug!(containers = count, generation, "the agent does not take all it missed");
+            }
         }
         complete
     }

@@ -112,5 +112,5 @@ async fn the_runtimes_own_time_limit_counts() {
     let before = Instant::now();
     runtime.create(&pod("prod"), "c1").await.expect_err("refused");
     let taken = before.elapsed();
-    assert!((Duration::from_millis(700)..Duration::from_millis(950)).contains(&taken), "{taken:?}");
+    assert!((Duration::from_millis(700)..Duration::from_secs(1)).contains(&taken), "{taken:?}");
 }
