@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use tetragon_e2e::kit::Env;
 use tetragon_e2e::kit::container::{PodNames, Said};
 use tetragon_e2e::kit::hook::OciHook;
-use tetragon_e2e::kit::oci::{Oci, engines};
+use tetragon_e2e::kit::oci::{Engine, Oci, engines};
 use tetragon_e2e::kit::podman::Podman;
 
 /// Options of the hook, the namespace of the pod, whether its containers may start.
@@ -96,7 +96,11 @@ fn start(env: &Env, oci: &Oci<'_>, socket: &Path, namespace: &str) -> Result<Sai
     let hook = OciHook::new(env, socket)?.option("--grpc-timeout=1s");
     let pod = PodNames::new(namespace, "till")?;
     let bundle = oci.bundle(["exit", "0"])?.pod(&pod).create_runtime_hook(&hook.line())?;
-    let said = oci.run(&bundle)?;
+    let mut said = oci.run(&bundle)?;
     oci.delete(bundle.id())?;
+    if oci.engine() == Engine::Crun {
+        // It throws away what hooks say: only the hook's log tells why.
+        said.errors.push_str(&hook.log());
+    }
     Ok(said)
 }
