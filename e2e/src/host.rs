@@ -44,14 +44,18 @@ pub(crate) fn main(suites: &[Suite]) -> ExitCode {
             trials.push(Trial::test(trial_name, move || results.wait(place, &name).map_err(Into::into)));
         }
     }
-    if !arguments.list && !arguments.ignored {
-        schedule::start(batches, &results);
-    }
+    let jobs =
+        if arguments.list || arguments.ignored { Vec::new() } else { schedule::start(batches, &results) };
     // A trial only waits for its result, so all may wait at once; what really runs at a time is the schedule's.
     arguments.test_threads = Some(trials.len().max(1));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if arguments.list {
         return conclusion.exit_code();
+    }
+    for job in jobs {
+        if job.join().is_err() {
+            eprintln!("a part of the harness panicked");
+        }
     }
     results.print_figures();
     if let Err(error) = write_results(&results) {

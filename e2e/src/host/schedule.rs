@@ -96,10 +96,13 @@ impl Results {
     }
 }
 
-/// Starts to run `batches` in the background.
-pub(crate) fn start(batches: BTreeMap<Place, Vec<PlannedTest>>, results: &Arc<Results>) {
+/// Starts to run `batches` in the background. The threads end when all is cleaned up behind the last test.
+pub(crate) fn start(
+    batches: BTreeMap<Place, Vec<PlannedTest>>,
+    results: &Arc<Results>,
+) -> Vec<thread::JoinHandle<()>> {
     let queue: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(batches.into_iter().collect()));
-    for _ in 0..jobs() {
+    let job = |_| {
         let (queue, results) = (Arc::clone(&queue), Arc::clone(results));
         thread::spawn(move || {
             loop {
@@ -110,8 +113,9 @@ pub(crate) fn start(batches: BTreeMap<Place, Vec<PlannedTest>>, results: &Arc<Re
                     results.put(place, &test.name, Report::failed("the harness lost this test's result"));
                 }
             }
-        });
-    }
+        })
+    };
+    (0..jobs()).map(job).collect()
 }
 
 /// An emulated machine keeps two processors busy.
