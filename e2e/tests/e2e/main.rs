@@ -7,6 +7,7 @@ mod hooks;
 mod losses;
 mod oci;
 mod running;
+mod runtimes;
 mod storm;
 mod streams;
 
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
         harness::suite(),
         cases::suite(),
         running::suite(),
+        runtimes::suite(),
         storm::suite(),
         losses::suite(),
         streams::suite(),
