@@ -2,6 +2,7 @@
 
 pub mod binaries;
 mod console;
+pub mod daemons;
 pub mod debian;
 pub mod initramfs;
 pub mod kernels;
@@ -27,6 +28,7 @@ pub(crate) fn main(suites: &[Suite]) -> ExitCode {
     let mut batches: BTreeMap<Place, Vec<PlannedTest>> = BTreeMap::new();
     let results = Arc::new(Results::default());
     let mut trials = Vec::new();
+    let mut preparations = Vec::new();
     let all = suites.iter().flat_map(|suite| suite.tests().map(move |test| (suite, test)));
     for (suite, (name, test, places)) in all {
         for place in places {
@@ -39,23 +41,33 @@ pub(crate) fn main(suites: &[Suite]) -> ExitCode {
                     group: suite.group(),
                     runtimes: suite.uses_runtimes(),
                 });
+                preparations.extend(suite.preparation());
             }
             let (results, name, place) = (Arc::clone(&results), name.clone(), *place);
             trials.push(Trial::test(trial_name, move || results.wait(place, &name).map_err(Into::into)));
         }
     }
-    let jobs =
-        if arguments.list || arguments.ignored { Vec::new() } else { schedule::start(batches, &results) };
+    let mut workers = Vec::new();
+    if !arguments.list && !arguments.ignored {
+        for prepare in preparations {
+            // The tests that needed it say what is missing.
+            if let Err(error) = prepare() {
+                eprintln!("{error:#}");
+            }
+        }
+        workers = schedule::start(batches, &results);
+    }
     // A trial only waits for its result, so all may wait at once; what really runs at a time is the schedule's.
     arguments.test_threads = Some(trials.len().max(1));
     let conclusion = libtest_mimic::run(&arguments, trials);
-    if arguments.list {
-        return conclusion.exit_code();
-    }
-    for job in jobs {
-        if job.join().is_err() {
+    // The last tests' directories go after their results have come.
+    for worker in workers {
+        if worker.join().is_err() {
             eprintln!("a part of the harness panicked");
         }
+    }
+    if arguments.list {
+        return conclusion.exit_code();
     }
     results.print_figures();
     if let Err(error) = write_results(&results) {

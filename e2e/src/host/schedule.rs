@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -96,13 +96,13 @@ impl Results {
     }
 }
 
-/// Starts to run `batches` in the background. The threads end when all is cleaned up behind the last test.
+/// Starts to run `batches` in the background, in these threads.
 pub(crate) fn start(
     batches: BTreeMap<Place, Vec<PlannedTest>>,
     results: &Arc<Results>,
-) -> Vec<thread::JoinHandle<()>> {
+) -> Vec<JoinHandle<()>> {
     let queue: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(batches.into_iter().collect()));
-    let job = |_| {
+    let worker = |_| {
         let (queue, results) = (Arc::clone(&queue), Arc::clone(results));
         thread::spawn(move || {
             loop {
@@ -115,7 +115,7 @@ pub(crate) fn start(
             }
         })
     };
-    (0..jobs()).map(job).collect()
+    (0..jobs()).map(worker).collect()
 }
 
 /// An emulated machine keeps two processors busy.
