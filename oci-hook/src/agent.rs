@@ -27,7 +27,7 @@ impl Agent {
         request: RuntimeHookRequest,
         deadline: Instant,
     ) -> Result<RuntimeHookResponse, Failure> {
-        self.call(deadline, async |client| {
+        self.call(deadline, async |client: &mut Client| {
             client.runtime_hook(request).await.map(tonic::Response::into_inner)
         })
     }
@@ -35,7 +35,7 @@ impl Agent {
     /// # Errors
     /// As of [`Self::runtime_hook`].
     pub(crate) fn version(&self) -> Result<String, Failure> {
-        self.call(async |client| {
+        self.call(self.deadline(), async |client: &mut Client| {
             client.get_version(GetVersionRequest {}).await.map(|it| it.into_inner().version)
         })
     }
