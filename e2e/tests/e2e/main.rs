@@ -4,6 +4,7 @@ mod bad_input;
 mod cases;
 mod harness;
 mod hooks;
+mod identity;
 mod losses;
 mod oci;
 mod running;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         cases::suite(),
         running::suite(),
         runtimes::suite(),
+        identity::suite(),
         storm::suite(),
         losses::suite(),
         streams::suite(),
