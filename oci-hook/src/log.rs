@@ -134,7 +134,9 @@ fn put_aside(path: &Path, file: &File, largest: u64) -> io::Result<()> {
         return Ok(());
     }
     let (stem, extension) = parts(path);
-    let time = Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S%.3f");
+    // As in the lines, but without colons, which some tools take for a host's name.
+    let time = format!("{:.3}", Timestamp::now()).replace(':', "-");
+    let time = time.trim_end_matches('Z');
     fs::rename(path, path.with_file_name(format!("{stem}-{time}{extension}")))?;
     // Too many files are no reason to write none.
     let _ = clean(path);
