@@ -1,1 +1,4 @@
 //! Tracing policies and other custom resources.
+
+pub mod crd;
+pub mod spec;
