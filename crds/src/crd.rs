@@ -30,7 +30,9 @@ pub fn tracing_policy_namespaced() -> Value {
 /// Never for the definitions of this crate; the serialiser could fail for others.
 pub fn to_yaml(definition: &Value) -> Result<String, serde_norway::Error> {
     let text = serde_norway::to_string(definition)?;
-    Ok(format!("# Generated from the types in crds/src/spec; `cargo run -p tetragon-crds --example crdgen` writes it.\n{text}"))
+    Ok(format!(
+        "# Generated from the types in crds/src/spec; `cargo run -p tetragon-crds --example crdgen` writes it.\n{text}"
+    ))
 }
 
 /// Where the schema is inside a definition.
@@ -67,6 +69,9 @@ fn tidy(schema: &mut Value) {
         Value::Object(object) => {
             // An absent field is absent; the API server drops nulls of fields that are not nullable.
             object.remove("nullable");
+            if object.get("title").is_some_and(Value::is_string) {
+                object.remove("title");
+            }
             if object.get("default").is_some_and(Value::is_null) {
                 object.remove("default");
             }

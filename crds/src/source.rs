@@ -4,12 +4,13 @@
 //! keeps the text it was written with, and aliases cannot make a small text large.
 
 mod build;
+mod json;
 mod scalar;
 
 pub(crate) use build::parse;
-pub(crate) use scalar::Scalar;
+pub(crate) use scalar::{Scalar, integer};
 
-use crate::report::{Path, Position, Segment};
+use crate::report::{Diagnostic, Path, Position, Segment};
 
 /// The longest text that is read, in bytes.
 pub(crate) const LONGEST_TEXT: usize = 16 << 20;
@@ -80,4 +81,9 @@ impl Node {
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar(scalar) if scalar.is_null())
     }
+}
+
+/// The tree of an object that did not come as text, and so has no places.
+pub(crate) fn from_json(value: &serde_json::Value) -> Result<Node, Diagnostic> {
+    json::node(value, 0)
 }

@@ -7,10 +7,16 @@ pub(crate) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) 
         return None;
     }
     let folded = word.to_ascii_lowercase();
+    // "tcp" is far from "IPPROTO_TCP" by letters only.
+    let ending = format!("_{folded}");
+    let distance = |candidate: &str| {
+        let candidate = candidate.to_ascii_lowercase();
+        if candidate.ends_with(&ending) { 1 } else { strsim::osa_distance(&folded, &candidate) }
+    };
     words
         .into_iter()
-        .map(|candidate| (strsim::osa_distance(&folded, &candidate.to_ascii_lowercase()), candidate))
-        .min_by_key(|(distance, _)| *distance)
+        .map(|candidate| (distance(candidate), candidate))
+        .min_by_key(|(distance, candidate)| (*distance, candidate.len(), *candidate))
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 5 && *distance < candidate.len())
         .map(|(_, candidate)| format!("did you mean {candidate:?}?"))
 }
@@ -29,8 +35,15 @@ mod tests {
 
     #[test]
     fn near_words_are_suggested_far_ones_are_listed() {
-        assert_eq!(nearest("unit64", ["int", "uint64", "int64"]).as_deref(), Some("did you mean \"uint64\"?"));
+        assert_eq!(
+            nearest("unit64", ["int", "uint64", "int64"]).as_deref(),
+            Some("did you mean \"uint64\"?")
+        );
         assert_eq!(nearest("equal", ["NotEqual", "Equal"]).as_deref(), Some("did you mean \"Equal\"?"));
+        assert_eq!(
+            nearest("tcp", ["IPPROTO_IP", "IPPROTO_TCP"]).as_deref(),
+            Some("did you mean \"IPPROTO_TCP\"?")
+        );
         assert_eq!(nearest("elephant", ["int", "uint64"]), None);
         assert_eq!(nearest("", ["In"]), None);
         assert_eq!(nearest(&"x".repeat(1 << 20), ["x"]), None);

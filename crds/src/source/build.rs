@@ -8,7 +8,7 @@ use super::{Content, Entry, LONGEST_TEXT, Node, Scalar};
 use crate::report::{Diagnostic, Path, Position};
 
 /// How deep values may lie in each other; policies need 12.
-const DEEPEST: usize = 64;
+pub(super) const DEEPEST: usize = 64;
 
 /// How many values all anchors and aliases of a text together may stand for.
 const MOST_ALIASED: usize = 100_000;
@@ -177,10 +177,12 @@ impl Builder<'_> {
             Items::Map(fields) => match fields.key.take() {
                 Some(key) if key.is_merge => fields.merged.push(node),
                 Some(key) => fields.insert(key, node, &path, self.findings),
-                None => fields.key = Some(Key::new(node).map_err(|position| Diagnostic {
-                    position,
-                    ..Diagnostic::new(path, "the name of a field must be a text")
-                })?),
+                None => {
+                    fields.key = Some(Key::new(node).map_err(|position| Diagnostic {
+                        position,
+                        ..Diagnostic::new(path, "the name of a field must be a text")
+                    })?)
+                }
             },
         }
         Ok(None)
@@ -190,12 +192,19 @@ impl Builder<'_> {
     fn count_alias(&mut self, size: usize, position: Option<Position>) -> Result<(), Diagnostic> {
         self.aliased = self.aliased.saturating_add(size);
         if self.aliased > MOST_ALIASED {
-            return Err(self.error(position, format!("anchors and aliases stand for over {MOST_ALIASED} values")));
+            return Err(
+                self.error(position, format!("anchors and aliases stand for over {MOST_ALIASED} values"))
+            );
         }
         Ok(())
     }
 
-    fn is_text(&self, style: ScalarStyle, tag: Option<&Tag>, at: Option<Position>) -> Result<bool, Diagnostic> {
+    fn is_text(
+        &self,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        at: Option<Position>,
+    ) -> Result<bool, Diagnostic> {
         match tag.map(|tag| (tag, tag.core_suffix())) {
             None => Ok(style != ScalarStyle::Plain),
             Some((_, Some("str"))) => Ok(true),
