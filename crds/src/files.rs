@@ -81,36 +81,38 @@ fn add_file(entry: &DirEntry, files: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
+/// Loads each file of a directory, see [`policy_files`]. Of several policies of one name the first is loaded.
+///
+/// # Errors
+///
+/// If the directory cannot be read; what is wrong with a policy is in the list.
+pub fn load_each(directory: &Path) -> io::Result<Vec<Result<Policy, Errors>>> {
+    let mut names: BTreeMap<PolicyName, PathBuf> = BTreeMap::new();
+    let load = |file: PathBuf| {
+        let policy = load_file(&file)?;
+        if let Some(first) = names.get(&policy.name) {
+            let path = Field::root().field("metadata").field("name");
+            let problem = format!("{} has a policy of this name already", first.display());
+            let duplicate = Diagnostic::new(path, problem).value(&policy.name).remedy("rename one of them");
+            return Err(Errors { origin: policy.origin, errors: vec![duplicate], warnings: policy.warnings });
+        }
+        names.insert(policy.name.clone(), file);
+        Ok(policy)
+    };
+    Ok(policy_files(directory)?.into_iter().map(load).collect())
+}
+
 /// Loads all policies of a directory, see [`policy_files`].
 ///
 /// # Errors
 ///
 /// Everything that is wrong with any of them, two of the same name among it.
 pub fn load_directory(directory: &Path) -> Result<Vec<Policy>, DirectoryErrors> {
-    let files = policy_files(directory).map_err(DirectoryErrors::Unreadable)?;
-    let mut policies: Vec<Policy> = Vec::with_capacity(files.len());
-    let mut names: BTreeMap<PolicyName, PathBuf> = BTreeMap::new();
-    let mut refused = Vec::new();
-    for file in files {
-        match load_file(&file) {
+    let (mut policies, mut refused) = (Vec::new(), Vec::new());
+    for outcome in load_each(directory).map_err(DirectoryErrors::Unreadable)? {
+        match outcome {
+            Ok(policy) => policies.push(policy),
             Err(errors) => refused.push(errors),
-            Ok(policy) => match names.get(&policy.name) {
-                None => {
-                    names.insert(policy.name.clone(), file);
-                    policies.push(policy);
-                }
-                Some(first) => {
-                    let path = Field::root().field("metadata").field("name");
-                    let problem = format!("{} has a policy of this name already", first.display());
-                    let duplicate =
-                        Diagnostic::new(path, problem).value(&policy.name).remedy("rename one of them");
-                    refused.push(Errors {
-                        origin: policy.origin,
-                        errors: vec![duplicate],
-                        warnings: policy.warnings,
-                    });
-                }
-            },
         }
     }
     if refused.is_empty() { Ok(policies) } else { Err(DirectoryErrors::Refused(refused)) }

@@ -21,7 +21,7 @@ pub mod spec;
 pub mod syscalls;
 
 pub use check::predicate;
-pub use files::{DirectoryErrors, load_directory, load_file, policy_files};
+pub use files::{DirectoryErrors, load_directory, load_each, load_file, policy_files};
 pub use load::{load, load_for, load_json};
 pub use origin::Origin;
 pub use policy::Policy;

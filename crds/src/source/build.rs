@@ -168,7 +168,11 @@ impl Builder<'_> {
             self.count_alias(size, node.position)?;
             self.anchors.insert(anchor, Built { node: node.clone(), size, height });
         }
-        let path = self.path();
+        // Only fields report anything; lists can be long.
+        let path = match self.open.last() {
+            Some(Open { items: Items::Map(_), .. }) => self.path(),
+            _ => Path::root(),
+        };
         let Some(parent) = self.open.last_mut() else { return Ok(Some(node)) };
         parent.size += size;
         parent.height = parent.height.max(height + 1);
@@ -178,10 +182,11 @@ impl Builder<'_> {
                 Some(key) if key.is_merge => fields.merged.push(node),
                 Some(key) => fields.insert(key, node, &path, self.findings),
                 None => {
-                    fields.key = Some(Key::new(node).map_err(|position| Diagnostic {
+                    let key = Key::new(node).map_err(|position| Diagnostic {
                         position,
                         ..Diagnostic::new(path, "the name of a field must be a text")
-                    })?)
+                    })?;
+                    fields.key = Some(key);
                 }
             },
         }
