@@ -25,4 +25,4 @@ pub use files::{DirectoryErrors, load_directory, load_each, load_file, policy_fi
 pub use load::{load, load_for, load_json};
 pub use origin::Origin;
 pub use policy::Policy;
-pub use report::{Diagnostic, Errors, Path, Position, Segment};
+pub use report::{Diagnostic, Errors, Path, Position, Segment, nearest};

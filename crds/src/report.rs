@@ -5,7 +5,8 @@ mod path;
 
 use std::fmt;
 
-pub(crate) use nearest::{nearest, one_of};
+pub use nearest::nearest;
+pub(crate) use nearest::one_of;
 pub use path::{Path, Segment};
 use serde::Serialize;
 
@@ -37,18 +38,21 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// A finding about a field.
-    pub(crate) fn new(path: Path, problem: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn new(path: Path, problem: impl Into<String>) -> Self {
         Self { path, position: None, value: None, problem: problem.into(), remedy: None }
     }
 
     /// With the value that is wrong.
-    pub(crate) fn value(mut self, value: impl fmt::Display) -> Self {
+    #[must_use]
+    pub fn value(mut self, value: impl fmt::Display) -> Self {
         self.value = Some(shorten(&value.to_string()));
         self
     }
 
     /// With what would be right.
-    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }

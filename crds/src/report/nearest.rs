@@ -1,7 +1,7 @@
 //! Suggestions for words that were mistyped.
 
 /// "did you mean …?", if one of the words is near.
-pub(crate) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<String> {
     // Comparing costs the product of the lengths.
     if word.len() > 64 {
         return None;

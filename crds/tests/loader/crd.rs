@@ -69,7 +69,7 @@ fn schemas_are_structural() {
             "array" => check(&schema["items"], &format!("{path}[]")),
             "string" | "boolean" => {}
             "integer" => {
-                assert!(["int32", "int64"].contains(&schema["format"].as_str().expect("format")), "{path}")
+                assert!(["int32", "int64"].contains(&schema["format"].as_str().expect("format")), "{path}");
             }
             other => panic!("{path}: {other}"),
         }

@@ -169,7 +169,7 @@ fn processes() {
     assert_eq!(changes.namespaces, BTreeSet::from([NamespaceName::Uts, NamespaceName::Mnt]));
     let capabilities = &selector.capabilities[0];
     assert_eq!((capabilities.set, capabilities.outside_host), (CapabilitySet::Permitted, true));
-    assert_eq!(capabilities.capabilities, 1 << 21 | 1 << 39);
+    assert_eq!(capabilities.capabilities, (1 << 21) | (1 << 39));
     assert_eq!(selector.capabilities[1].set, CapabilitySet::Effective);
     assert!(selector.capability_changes[0].negated);
     // Nothing said is Post.
