@@ -134,6 +134,16 @@ impl<'a> Btf<'a> {
         of.tail.chunks_exact(8).filter_map(move |e| Some((self.string(u32_at(e, 0)?)?, u32_at(e, 4)?)))
     }
 
+    /// Parameters of a function prototype, in order: name and type id. A type id of 0 stands for "and so on".
+    pub fn parameters(self, of: Type<'a>) -> impl Iterator<Item = (&'a str, u32)> {
+        of.tail.chunks_exact(8).filter_map(move |p| Some((self.string(u32_at(p, 0)?)?, u32_at(p, 4)?)))
+    }
+
+    /// Whether an integer type has a sign.
+    pub fn is_signed(self, of: Type<'a>) -> bool {
+        u32_at(of.tail, 0).is_some_and(|encoding| (encoding >> 24) & 1 != 0)
+    }
+
     fn string(self, offset: u32) -> Option<&'a str> {
         let rest = self.strings.get(offset as usize..)?;
         let end = rest.iter().position(|b| *b == 0)?;

@@ -7,7 +7,8 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    completion, containers, cri, getevents, loglevel, policyfilter, probe, rthooks, status, version,
+    completion, containers, cri, getevents, loglevel, policyfilter, probe, rthooks, status, tracingpolicy,
+    version,
 };
 use crate::{go, output};
 
@@ -87,6 +88,9 @@ pub(crate) enum Command {
     /// Debug the agent
     #[command(hide = true)]
     Debug(policyfilter::Debug),
+    /// Check and generate tracing policies
+    #[command(name = "tracingpolicy", visible_alias = "tp")]
+    TracingPolicy(tracingpolicy::Options),
     /// Write a completion script for a shell
     Completion(completion::Options),
 }

@@ -5,4 +5,5 @@ mod containers;
 mod cri;
 mod events;
 mod management;
+mod policies;
 mod tetra;

@@ -1,0 +1,85 @@
+//! What a kernel tells of itself: its type information, and its tracing file system.
+
+mod format;
+mod functions;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tetragon_bpf::btf::{Btf, Kind, Type};
+
+pub use format::{Field, Format, FormatError};
+pub use functions::{Parameter, ParameterType};
+
+/// A kernel, for as long as policies are compiled: it keeps an index of all its types.
+#[derive(Debug)]
+pub struct Kernel<'a> {
+    btf: Btf<'a>,
+    types: Vec<Type<'a>>,
+    functions: HashMap<&'a str, u32>,
+    tracefs: PathBuf,
+}
+
+impl<'a> Kernel<'a> {
+    /// A kernel with this type information (of `/sys/kernel/btf/vmlinux`), whose tracing file system is mounted there.
+    #[must_use]
+    pub fn new(btf: Btf<'a>, tracefs: &Path) -> Self {
+        let types: Vec<Type<'a>> = btf.types().collect();
+        let functions =
+            types.iter().filter(|it| it.kind == Kind::Func).map(|it| (it.name, it.size_or_type)).collect();
+        Self { btf, types, functions, tracefs: tracefs.to_owned() }
+    }
+
+    /// Whether there is such a function, as far as the type information tells.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        self.functions.contains_key(name)
+    }
+
+    /// The names of all functions.
+    pub fn functions(&self) -> impl Iterator<Item = &'a str> + Clone + '_ {
+        self.functions.keys().copied()
+    }
+
+    /// The format of a tracepoint.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such tracepoint, or its format cannot be read.
+    pub fn format(&self, subsystem: &str, event: &str) -> Result<Format, FormatError> {
+        let file = self.tracefs.join("events").join(subsystem).join(event).join("format");
+        match fs::read_to_string(&file) {
+            Ok(text) => Format::parse(&text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(FormatError::NotFound),
+            Err(error) => Err(FormatError::Unreadable { file, error }),
+        }
+    }
+
+    /// The names of all tracepoints of a group.
+    #[must_use]
+    pub fn tracepoints(&self, subsystem: &str) -> Vec<String> {
+        let folder = self.tracefs.join("events").join(subsystem);
+        let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    /// The functions of the kernel itself, not of modules, that can be traced; sorted, each once.
+    ///
+    /// # Errors
+    ///
+    /// If the tracing file system does not tell.
+    pub fn traceable(&self) -> io::Result<Vec<String>> {
+        let file = self.tracefs.join("available_filter_functions");
+        let text = fs::read_to_string(&file)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
+        // Modules come last, their functions followed by the module's name.
+        let own = text.lines().take_while(|line| !line.contains(char::is_whitespace));
+        let mut functions: Vec<String> =
+            own.filter(|line| !line.starts_with("__ftrace_invalid_address__")).map(str::to_owned).collect();
+        functions.sort_unstable();
+        functions.dedup();
+        Ok(functions)
+    }
+}

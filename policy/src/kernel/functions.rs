@@ -1,0 +1,80 @@
+//! What functions take.
+
+use tetragon_bpf::btf::{Kind, Type};
+
+use super::Kernel;
+
+/// A parameter of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name; empty if the kernel does not tell.
+    pub name: String,
+    /// Its type.
+    pub ty: ParameterType,
+}
+
+/// What a parameter is, as far as policies care.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParameterType {
+    /// An integer or an enumeration.
+    Integer {
+        /// Bytes.
+        size: u32,
+        /// Whether it has a sign.
+        signed: bool,
+    },
+    /// A pointer to a structure or union of this name.
+    Structure(String),
+    /// A pointer to characters.
+    Text,
+    /// Another pointer.
+    Pointer,
+    /// Something else.
+    Other,
+}
+
+impl Kernel<'_> {
+    /// The parameters of a function; `None` if there is no such function.
+    #[must_use]
+    pub fn parameters(&self, function: &str) -> Option<Vec<Parameter>> {
+        let prototype = self.get(*self.functions.get(function)?)?;
+        let parameter =
+            |(name, ty): (&str, u32)| Parameter { name: name.to_owned(), ty: self.parameter_type(ty) };
+        Some(self.btf.parameters(prototype).map(parameter).collect())
+    }
+
+    fn parameter_type(&self, id: u32) -> ParameterType {
+        let Some(ty) = self.strip(id) else { return ParameterType::Other };
+        match ty.kind {
+            Kind::Int => ParameterType::Integer { size: ty.size_or_type, signed: self.btf.is_signed(ty) },
+            Kind::Enum | Kind::Enum64 => ParameterType::Integer { size: ty.size_or_type, signed: false },
+            Kind::Ptr => match self.strip(ty.size_or_type) {
+                Some(target) if matches!(target.kind, Kind::Struct | Kind::Union | Kind::Fwd) => {
+                    ParameterType::Structure(target.name.to_owned())
+                }
+                Some(target) if target.kind == Kind::Int && target.size_or_type == 1 => ParameterType::Text,
+                _ => ParameterType::Pointer,
+            },
+            _ => ParameterType::Other,
+        }
+    }
+
+    /// The type behind names and qualifiers.
+    fn strip(&self, id: u32) -> Option<Type<'_>> {
+        let mut ty = self.get(id)?;
+        // A chain in sound type information is far shorter.
+        for _ in 0..32 {
+            match ty.kind {
+                Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => {
+                    ty = self.get(ty.size_or_type)?;
+                }
+                _ => return Some(ty),
+            }
+        }
+        None
+    }
+
+    fn get(&self, id: u32) -> Option<Type<'_>> {
+        self.types.get(usize::try_from(id).ok()?.checked_sub(1)?).copied()
+    }
+}
