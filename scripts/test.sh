@@ -3,6 +3,7 @@
 source "$(dirname "$0")/lib.sh"
 
 scripts/check.sh
+scripts/setup/go.sh
 
 mkdir -p "$LOG_DIR"
 log=$LOG_DIR/tests.log

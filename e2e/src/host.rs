@@ -2,6 +2,7 @@
 
 pub mod binaries;
 mod console;
+pub mod daemons;
 pub mod debian;
 pub mod initramfs;
 pub mod kernels;
@@ -27,6 +28,7 @@ pub(crate) fn main(suites: &[Suite]) -> ExitCode {
     let mut batches: BTreeMap<Place, Vec<PlannedTest>> = BTreeMap::new();
     let results = Arc::new(Results::default());
     let mut trials = Vec::new();
+    let mut preparations = Vec::new();
     let all = suites.iter().flat_map(|suite| suite.tests().map(move |test| (suite, test)));
     for (suite, (name, test, places)) in all {
         for place in places {
@@ -39,17 +41,29 @@ pub(crate) fn main(suites: &[Suite]) -> ExitCode {
                     group: suite.group(),
                     runtimes: suite.uses_runtimes(),
                 });
+                preparations.extend(suite.preparation());
             }
             let (results, name, place) = (Arc::clone(&results), name.clone(), *place);
             trials.push(Trial::test(trial_name, move || results.wait(place, &name).map_err(Into::into)));
         }
     }
+    let mut workers = Vec::new();
     if !arguments.list && !arguments.ignored {
-        schedule::start(batches, &results);
+        for prepare in preparations {
+            // The tests that needed it say what is missing.
+            if let Err(error) = prepare() {
+                eprintln!("{error:#}");
+            }
+        }
+        workers = schedule::start(batches, &results);
     }
     // A trial only waits for its result, so all may wait at once; what really runs at a time is the schedule's.
     arguments.test_threads = Some(trials.len().max(1));
     let conclusion = libtest_mimic::run(&arguments, trials);
+    // The last tests' directories go after their results have come.
+    for worker in workers {
+        let _ = worker.join();
+    }
     if arguments.list {
         return conclusion.exit_code();
     }

@@ -1,15 +1,23 @@
 //! What a test works with.
 
 pub mod agent;
+pub mod cgroup;
 pub mod cgroups;
+pub mod cluster;
 pub mod container;
+pub mod containerd;
+pub mod cri;
+pub mod daemon;
 mod env;
 pub mod events;
 pub mod expect;
 pub mod hook;
+pub mod image;
 pub mod ledger;
 pub mod lives;
 pub mod mounts;
+pub mod netns;
+pub mod nri_hook;
 pub mod oci;
 pub mod podman;
 pub mod process;
@@ -19,10 +27,13 @@ pub mod truth;
 mod watch;
 
 pub use agent::{Agent, Launch};
+pub use cluster::Cluster;
+pub use containerd::Containerd;
 pub use env::Env;
 pub use events::{Event, EventExt, Events, Life, Silent};
 pub use expect::{Expect, exec, exit};
 pub use ledger::Ledger;
+pub use nri_hook::NriHook;
 pub use process::{Ended, Reported};
 pub(crate) use shared::SharedAgent;
 pub use truth::{Fact, Truth};

@@ -1,10 +1,11 @@
 //! One process per test, or per group of tests that share an agent, below a supervisor that caps each test's time and
 //! ends whatever it leaves behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ const LOG: &str = "log";
 const PLAN: &str = "plan.json";
 /// Messages of the test process to its supervisor.
 const PROGRESS: &str = "progress";
+/// How the names of test directories, and of their control groups, begin.
+pub(crate) const PREFIX: &str = "tetragon-e2e-";
 const LOG_TAIL: u64 = 24 * 1024;
 /// For the orderly end of a process whose tests are all done.
 const END_CAP: Duration = Duration::from_secs(60);
@@ -82,7 +85,7 @@ pub(crate) fn run_batch(tests: &[PlannedTest], place: Place, mut tell: impl FnMu
 fn supervised(tests: &[PlannedTest], place: Place, mut tell: impl FnMut(Message)) -> Result<()> {
     // Tests also run processes of other users.
     let dir = tempfile::Builder::new()
-        .prefix("tetragon-e2e-")
+        .prefix(PREFIX)
         .permissions(fs::Permissions::from_mode(0o755))
         .tempdir()
         .context("make a test directory")?;
@@ -108,6 +111,34 @@ fn supervised(tests: &[PlannedTest], place: Place, mut tell: impl FnMut(Message)
 /// Role of the supervisor.
 pub(crate) fn supervise(arguments: &[String]) -> ExitCode {
     succeed("supervisor", Supervisor::run(arguments))
+}
+
+/// Ends what runs in the control groups of supervisors that were killed, and removes it with their directories.
+fn sweep() -> Result<()> {
+    // In this order: a supervisor is there before its test makes a control group.
+    let runs = cgroups::runs()?;
+    let supervised = supervised_runs()?;
+    for run in runs.difference(&supervised) {
+        cgroups::remove(run)?;
+        // What nobody needs any more may also stay.
+        let _ = fs::remove_dir_all(std::env::temp_dir().join(run));
+    }
+    Ok(())
+}
+
+/// Names of the directories of all supervisors that run, which they have in their command lines.
+fn supervised_runs() -> Result<BTreeSet<String>> {
+    let mut runs = BTreeSet::new();
+    for process in fs::read_dir("/proc").context("list processes")? {
+        let line = fs::read(process?.path().join("cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0).skip(1);
+        if words.next() == Some(SUPERVISE.as_bytes())
+            && let Some(name) = words.nth(1).and_then(|dir| Path::new(OsStr::from_bytes(dir)).file_name())
+        {
+            runs.insert(name.to_string_lossy().into_owned());
+        }
+    }
+    Ok(runs)
 }
 
 fn succeed(who: &str, outcome: Result<()>) -> ExitCode {
@@ -163,6 +194,7 @@ impl Supervisor {
         if place.parse::<Place>()?.is_native() {
             crate::kit::mounts::private_view().context("prepare this machine's mounts")?;
         }
+        sweep().context("remove what killed runs have left")?;
         let log = File::create(dir.join(LOG))?;
         File::create(dir.join(PROGRESS))?;
         let child = Command::new("/proc/self/exe")

@@ -50,12 +50,20 @@ pub struct Suite {
     tests: Vec<Test>,
     shares_agent: bool,
     uses_runtimes: bool,
+    preparation: Option<fn() -> anyhow::Result<()>>,
 }
 
 impl Suite {
     /// A suite whose tests run at `places` unless they say otherwise.
     pub fn new(name: &'static str, places: &'static [Place], tests: impl Into<Vec<Test>>) -> Self {
-        Self { name, places, tests: tests.into(), shares_agent: false, uses_runtimes: false }
+        Self {
+            name,
+            places,
+            tests: tests.into(),
+            shares_agent: false,
+            uses_runtimes: false,
+            preparation: None,
+        }
     }
 
     /// Lets the tests run one after the other in one process, in which [`Watch::start`](crate::kit::Watch::start) gives
@@ -75,6 +83,17 @@ impl Suite {
 
     pub(crate) fn uses_runtimes(&self) -> bool {
         self.uses_runtimes
+    }
+
+    /// Runs this on the developer's machine before any of its tests: fetch, build.
+    #[must_use]
+    pub fn after(mut self, preparation: fn() -> anyhow::Result<()>) -> Self {
+        self.preparation = Some(preparation);
+        self
+    }
+
+    pub(crate) fn preparation(&self) -> Option<fn() -> anyhow::Result<()>> {
+        self.preparation
     }
 
     /// What tests must have in common to share a process.

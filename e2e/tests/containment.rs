@@ -3,12 +3,17 @@
 //! This binary is run as a test of `cargo test`; it runs itself again with [`INNER`] set to be a test runner whose
 //! tests misbehave, and looks at what that says.
 
-use std::process::{Command, ExitCode};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
+use rustix::process::{Pid, Signal};
+use tetragon_e2e::host::daemons;
+use tetragon_e2e::kit::containerd::{ACTOR, Containerd, Options, Version};
+use tetragon_e2e::kit::cri::{ContainerSpec, PodSpec};
 use tetragon_e2e::kit::oci::{Engine, Oci};
 use tetragon_e2e::kit::podman::Podman;
 use tetragon_e2e::kit::{Env, cgroups};
@@ -18,6 +23,7 @@ use tetragon_e2e::{Suite, test};
 const INNER: &str = "TETRAGON_E2E_MISBEHAVE";
 const SURVIVOR: &str = "/tmp/tetragon-e2e-survivor";
 const CGROUP: &str = "/tmp/tetragon-e2e-cgroup";
+const LEFT: &str = "/tmp/tetragon-e2e-left";
 
 fn main() -> ExitCode {
     let inner = env::var_os(INNER).is_some();
@@ -30,6 +36,11 @@ fn main() -> ExitCode {
         trial("a_hang_ends_at_the_cap", a_hang_ends_at_the_cap),
         trial("what_a_test_leaves_running_is_ended", what_a_test_leaves_running_is_ended),
         trial("containers_of_a_test_that_hangs_are_ended", containers_of_a_test_that_hangs_are_ended),
+        trial("what_a_hung_test_leaves_of_a_runtime_is_ended", what_a_hung_test_leaves_of_a_runtime_is_ended),
+        trial(
+            "what_a_killed_harness_leaves_is_ended_by_the_next",
+            what_a_killed_harness_leaves_is_ended_by_the_next,
+        ),
         trial("tests_that_share_a_process_fail_alone", tests_that_share_a_process_fail_alone),
         trial(
             "a_kernel_panic_fails_the_rest_with_the_console",
@@ -57,6 +68,7 @@ fn misbehaving() -> Suite {
             test!(hangs).within(Duration::from_secs(1)),
             test!(leaves_a_process),
             test!(strands_containers).within(Duration::from_secs(10)),
+            test!(leaves_a_container).within(Duration::from_secs(15)),
             test!(needs_the_agent),
             test!(crashes_the_kernel).on(VMS),
             test!(turns_off).on(VMS),
@@ -119,6 +131,19 @@ fn strands_containers(env: &Env) -> Result<()> {
     oci.create(&bundle)?;
     oci.start(bundle.id())?;
     fs::write(CGROUP, env.cgroup()?)?;
+    hangs(env)
+}
+
+/// Hangs with a container running, after it has told of the processes and the control group.
+fn leaves_a_container(env: &Env) -> Result<()> {
+    let containerd = Containerd::start(env, "left", Version::V2_4, &Options::default())?;
+    let cri = containerd.cri()?;
+    let pod = cri.run_pod(&PodSpec::new("default", "left"))?;
+    cri.run(&pod, &ContainerSpec::new("left", ACTOR, ["/actor", "until-terminated"]))?;
+    let pids: Vec<String> = containerd.cgroup().processes()?.iter().map(u32::to_string).collect();
+    // In one step, so that whoever waits for it reads all of it.
+    fs::write(format!("{LEFT}.new"), format!("{}\n{}", containerd.cgroup().path(), pids.join(" ")))?;
+    fs::rename(format!("{LEFT}.new"), LEFT)?;
     hangs(env)
 }
 
@@ -200,6 +225,60 @@ fn containers_of_a_test_that_hangs_are_ended() -> Result<()> {
         ensure!(!line.contains(name), "a process is left: {line:?}");
     }
     Ok(())
+}
+
+/// Reads what [`leaves_a_container`] told: its control group and the processes in it.
+fn left() -> Result<(String, Vec<u32>)> {
+    let text = fs::read_to_string(LEFT).context("it did not come to hang")?;
+    fs::remove_file(LEFT)?;
+    let (group, pids) = text.split_once('\n').context("an incomplete report")?;
+    let pids: Vec<u32> = pids.split(' ').map(str::parse).collect::<Result<_, _>>()?;
+    // containerd, two shims or one, pause and the container.
+    ensure!(pids.len() >= 4, "only {pids:?}");
+    Ok((group.to_owned(), pids))
+}
+
+fn is_gone((group, pids): &(String, Vec<u32>)) -> Result<()> {
+    // The dead may wait a while for the machine's process 1 to take note.
+    let runs = |pid: &&u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    };
+    let running: Vec<_> = pids.iter().filter(runs).collect();
+    ensure!(running.is_empty(), "{running:?} still run");
+    let groups = cgroups::existing(group)?;
+    ensure!(groups.is_empty(), "{groups:?} are still there");
+    Ok(())
+}
+
+fn what_a_hung_test_leaves_of_a_runtime_is_ended() -> Result<()> {
+    daemons::prepare()?;
+    let said = failing(&mut inner(&["mis::leaves_a_container"])?)?;
+    says(&said, &["did not end within 15s"])?;
+    is_gone(&left()?)
+}
+
+fn what_a_killed_harness_leaves_is_ended_by_the_next() -> Result<()> {
+    daemons::prepare()?;
+    // A process group of its own, all of which can be killed: what runs in the control group is not in it.
+    let mut harness = inner(&["mis::leaves_a_container"])?
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    let begun = Instant::now();
+    while !fs::exists(LEFT)? && begun.elapsed() < Duration::from_secs(15) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let group = Pid::from_child(&harness);
+    rustix::process::kill_process_group(group, Signal::KILL)?;
+    harness.wait()?;
+    let left = left()?;
+    is_gone(&left).err().context("nothing was left: the harness was not killed in time")?;
+    let output = inner(&["mis::leaves_a_process"])?.output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    fs::remove_file(SURVIVOR)?;
+    is_gone(&left)
 }
 
 fn tests_that_share_a_process_fail_alone() -> Result<()> {

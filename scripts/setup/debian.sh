@@ -19,6 +19,8 @@ tests=(
 	libcap2-bin                        # set file capabilities
 	dpkg-dev                           # unpack kernel packages
 	podman conmon runc crun            # real containers, here and in the VMs
+	iproute2                           # networks for them
+	containernetworking-plugins
 )
 
 if ! command -v dpkg-query >/dev/null; then

@@ -38,6 +38,7 @@ fn perform(line: Line<'_>) -> ! {
         b"core" => dump_core(rest),
         b"sleep" => pause(rest),
         b"wait" => wait_for_file(rest),
+        b"until-terminated" => until_terminated(rest),
         b"report" => report(rest),
         b"fork" => exit_like(fork(|| perform(rest))),
         b"vfork" => exit_like(vfork_exec(rest)),
@@ -150,6 +151,21 @@ fn wait_for_file(line: Line<'_>) -> ! {
         thread::sleep(Duration::from_millis(2));
     }
     perform(rest)
+}
+
+/// `until-terminated ...`: goes on after SIGTERM or SIGINT, as process 1 of a container too.
+fn until_terminated(line: Line<'_>) -> ! {
+    let mut signal = 0;
+    // SAFETY: the set is made before it is used, and both outlive the calls.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGTERM);
+        libc::sigaddset(&raw mut set, libc::SIGINT);
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut());
+        libc::sigwait(&raw const set, &raw mut signal);
+    }
+    perform(line)
 }
 
 /// `report FILE ...`: appends "pid ppid start-ticks inner-pid" of this process, the first three as /proc shows them.

@@ -1,14 +1,43 @@
 //! Packages of other Debian suites, fetched and unpacked without touching this machine's own package set.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
 
 use super::binaries;
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Set to look for newer packages than the cached ones.
+const REFRESH: &str = "TETRAGON_E2E_REFRESH";
+
+/// The newest cached package of this slot, or else a fetched one.
+pub(super) fn package(slot: &str, pattern: &str, suites: &[&str]) -> Result<PathBuf> {
+    let slot = binaries::cache().join(slot);
+    fs::create_dir_all(&slot).with_context(|| format!("make {}", slot.display()))?;
+    // Two runs must not fetch into one place at a time.
+    let lock = File::create(slot.join("lock"))?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    match cached(&slot)? {
+        Some(package) if std::env::var_os(REFRESH).is_none() => Ok(package),
+        _ => fetch(pattern, suites, &slot),
+    }
+}
+
+fn cached(slot: &Path) -> Result<Option<PathBuf>> {
+    let mut newest = None;
+    for entry in fs::read_dir(slot)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().contains('_') {
+            let changed = entry.metadata()?.created().or_else(|_| entry.metadata()?.modified())?;
+            newest = newest.max(Some((changed, entry.path())));
+        }
+    }
+    Ok(newest.map(|(_, path)| path))
+}
 
 /// Fetches the newest package that matches `pattern` from the first of `suites` that has one, and unpacks it.
 ///

@@ -1,17 +1,13 @@
 //! The kernels under test, from Debian's packages.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{FlockOperation, flock};
 
-use super::{binaries, debian};
+use super::debian::package;
 
 const LIST: &str = include_str!("../../kernels.txt");
-
-/// Set to look for newer packages than the cached ones.
-const REFRESH: &str = "TETRAGON_E2E_REFRESH";
 
 /// The labels of `kernels.txt`, oldest kernel first.
 pub fn labels() -> impl Iterator<Item = &'static str> {
@@ -60,31 +56,6 @@ pub fn busybox() -> Result<PathBuf> {
         .map(|path| root.join(path))
         .find(|path| path.is_file())
         .context("the package busybox-static holds no busybox")
-}
-
-/// The newest cached package of this slot, or else a fetched one.
-fn package(slot: &str, pattern: &str, suites: &[&str]) -> Result<PathBuf> {
-    let slot = binaries::cache().join(slot);
-    fs::create_dir_all(&slot).with_context(|| format!("make {}", slot.display()))?;
-    // Two runs must not fetch into one place at a time.
-    let lock = File::create(slot.join("lock"))?;
-    flock(&lock, FlockOperation::LockExclusive)?;
-    match cached(&slot)? {
-        Some(package) if std::env::var_os(REFRESH).is_none() => Ok(package),
-        _ => debian::fetch(pattern, suites, &slot),
-    }
-}
-
-fn cached(slot: &Path) -> Result<Option<PathBuf>> {
-    let mut newest = None;
-    for entry in fs::read_dir(slot)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().contains('_') {
-            let changed = entry.metadata()?.created().or_else(|_| entry.metadata()?.modified())?;
-            newest = newest.max(Some((changed, entry.path())));
-        }
-    }
-    Ok(newest.map(|(_, path)| path))
 }
 
 #[cfg(test)]

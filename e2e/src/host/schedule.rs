@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -96,10 +96,13 @@ impl Results {
     }
 }
 
-/// Starts to run `batches` in the background.
-pub(crate) fn start(batches: BTreeMap<Place, Vec<PlannedTest>>, results: &Arc<Results>) {
+/// Starts to run `batches` in the background, in these threads.
+pub(crate) fn start(
+    batches: BTreeMap<Place, Vec<PlannedTest>>,
+    results: &Arc<Results>,
+) -> Vec<JoinHandle<()>> {
     let queue: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(batches.into_iter().collect()));
-    for _ in 0..jobs() {
+    let worker = |_| {
         let (queue, results) = (Arc::clone(&queue), Arc::clone(results));
         thread::spawn(move || {
             loop {
@@ -110,8 +113,9 @@ pub(crate) fn start(batches: BTreeMap<Place, Vec<PlannedTest>>, results: &Arc<Re
                     results.put(place, &test.name, Report::failed("the harness lost this test's result"));
                 }
             }
-        });
-    }
+        })
+    };
+    (0..jobs()).map(worker).collect()
 }
 
 /// An emulated machine keeps two processors busy.

@@ -227,6 +227,12 @@ impl Agent {
         process::signal(self.pid(), signal)
     }
 
+    /// Kills it, and waits until it is gone for others too.
+    pub fn kill(&self) -> Result<()> {
+        self.signal(Signal::KILL)?;
+        self.wait_end(STOP_CAP).map(drop)
+    }
+
     /// Subscribes to its events; all that happens from now on will be seen.
     pub fn events(&self) -> Result<Events> {
         Events::subscribe(&self.socket(), self.place)

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
 
 use super::Env;
+use crate::runner;
 
 const ROOT: &str = "/sys/fs/cgroup";
 /// The hierarchy of version 2 beside those of version 1.
@@ -94,6 +95,17 @@ pub fn is_empty(cgroup: &str) -> Result<bool> {
     Ok(existing(cgroup)?.iter().all(|directory| processes(directory).is_empty()))
 }
 
+/// Names of runs that have cgroups, whether they still go on or not.
+pub(crate) fn runs() -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for root in hierarchies()? {
+        let entries = fs::read_dir(&root).with_context(|| format!("list {}", root.display()))?;
+        let all = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.extend(all.filter(|name| name.starts_with(runner::PREFIX)));
+    }
+    Ok(names)
+}
+
 /// Kills every process in `cgroup` and below, and removes it from all hierarchies.
 pub(crate) fn remove(cgroup: &str) -> Result<()> {
     let begun = Instant::now();
@@ -117,7 +129,8 @@ pub(crate) fn remove(cgroup: &str) -> Result<()> {
     }
 }
 
-fn processes(directory: &Path) -> Vec<Pid> {
+/// Processes in this cgroup itself.
+pub(super) fn processes(directory: &Path) -> Vec<Pid> {
     let members = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
     members.lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }

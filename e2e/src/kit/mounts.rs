@@ -1,11 +1,11 @@
 //! File systems that a test finds in place, in a virtual machine and on this machine alike.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 
 /// (type, directory) of what every place has.
 const KERNEL: &[(&str, &str)] =
@@ -35,8 +35,8 @@ pub fn guest_root() -> Result<()> {
     rustix::system::sethostname(b"e2e-guest").context("set the host name")
 }
 
-/// Gives this process and its children mounts of their own: what the machine lacks, and an empty run directory of
-/// the agent, so that neither the machine nor an agent that already runs on it is touched.
+/// Gives this process and its children mounts of their own: what the machine lacks, and an empty `/run`, so that
+/// neither the machine nor an agent or container runtime that already runs on it is touched.
 pub fn private_view() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!(
@@ -50,7 +50,26 @@ pub fn private_view() -> Result<()> {
             mount_at(kind, dir)?;
         }
     }
-    mount_at("tmpfs", "/run/tetragon")
+    // Runtimes keep sockets, networks and state here; an agent its own.
+    mount_at("tmpfs", "/run")?;
+    fs::create_dir("/run/tetragon").context("make the agent's run directory")
+}
+
+/// Makes a directory empty for this test, wherever the machine keeps something there.
+pub fn empty(dir: &str) -> Result<()> {
+    if is_mounted("tmpfs", dir)? { Ok(()) } else { mount_at("tmpfs", dir) }
+}
+
+/// Mount points below `dir`, outer ones first.
+pub fn below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("list mounts")?;
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from);
+    Ok(points.filter(|point| point.starts_with(dir)).collect())
+}
+
+/// Takes a mount off, even if it is in use.
+pub fn detach(point: &Path) -> Result<()> {
+    unmount(point, UnmountFlags::DETACH).with_context(|| format!("unmount {}", point.display()))
 }
 
 #[expect(unsafe_code, reason = "unsharing is unsafe for what it can do to descriptors; mounts are harmless")]

@@ -100,6 +100,16 @@ impl Env {
 pub(super) fn eventually<T>(
     what: &str,
     cap: Duration,
+    condition: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    eventually_every(Duration::from_millis(5), what, cap, condition)
+}
+
+/// As [`eventually`], for conditions that cost something to look at.
+pub(super) fn eventually_every<T>(
+    pause: Duration,
+    what: &str,
+    cap: Duration,
     mut condition: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let begun = Instant::now();
@@ -110,7 +120,7 @@ pub(super) fn eventually<T>(
         if begun.elapsed() > cap {
             bail!("waited {cap:?} in vain for {what}");
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(pause);
     }
 }
 
@@ -119,6 +129,18 @@ fn parse_report(line: &str) -> Result<Reported> {
     let mut next = || fields.next().context("too short");
     let (pid, parent) = (next()?.parse()?, next()?.parse()?);
     Ok(Reported { pid, parent, start_ticks: next()?.parse()?, inner_pid: next()?.parse()? })
+}
+
+/// Runs a command that must succeed, and returns what it printed; the error shows what it complained of.
+pub fn checked(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("start {}", command.get_program().display()))?;
+    if !output.status.success() {
+        bail!("{command:?} ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("output of {command:?}"))
 }
 
 /// Runs a command and waits for its end.

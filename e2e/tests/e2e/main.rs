@@ -4,9 +4,11 @@ mod bad_input;
 mod cases;
 mod harness;
 mod hooks;
+mod identity;
 mod losses;
 mod oci;
 mod running;
+mod runtimes;
 mod storm;
 mod streams;
 
@@ -17,6 +19,8 @@ fn main() -> ExitCode {
         harness::suite(),
         cases::suite(),
         running::suite(),
+        runtimes::suite(),
+        identity::suite(),
         storm::suite(),
         losses::suite(),
         streams::suite(),
