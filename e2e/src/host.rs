@@ -62,7 +62,9 @@ pub(crate) fn main(suites: &[Suite]) -> ExitCode {
     let conclusion = libtest_mimic::run(&arguments, trials);
     // The last tests' directories go after their results have come.
     for worker in workers {
-        let _ = worker.join();
+        if worker.join().is_err() {
+            eprintln!("a part of the harness panicked");
+        }
     }
     if arguments.list {
         return conclusion.exit_code();

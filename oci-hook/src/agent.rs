@@ -1,6 +1,6 @@
 //! Calls to the agent: one connection, one call, one limit of time for both.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tetragon_api::tetragon::fine_guidance_sensors_client::FineGuidanceSensorsClient;
 use tetragon_api::tetragon::{GetVersionRequest, RuntimeHookRequest, RuntimeHookResponse};
@@ -22,19 +22,34 @@ type Client = FineGuidanceSensorsClient<Channel>;
 impl Agent {
     /// # Errors
     /// The agent cannot be reached, does not answer in time, or answers with an error.
-    pub(crate) fn runtime_hook(&self, request: RuntimeHookRequest) -> Result<RuntimeHookResponse, Failure> {
-        self.call(async |client| client.runtime_hook(request).await.map(tonic::Response::into_inner))
+    pub(crate) fn runtime_hook(
+        &self,
+        request: RuntimeHookRequest,
+        deadline: Instant,
+    ) -> Result<RuntimeHookResponse, Failure> {
+        self.call(deadline, async |client: &mut Client| {
+            client.runtime_hook(request).await.map(tonic::Response::into_inner)
+        })
     }
 
     /// # Errors
     /// As of [`Self::runtime_hook`].
     pub(crate) fn version(&self) -> Result<String, Failure> {
-        self.call(async |client| {
+        self.call(self.deadline(), async |client: &mut Client| {
             client.get_version(GetVersionRequest {}).await.map(|it| it.into_inner().version)
         })
     }
 
-    fn call<T>(&self, call: impl AsyncFnOnce(&mut Client) -> Result<T, Status>) -> Result<T, Failure> {
+    /// The end of a call that begins now.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.limit
+    }
+
+    fn call<T>(
+        &self,
+        deadline: Instant,
+        call: impl AsyncFnOnce(&mut Client) -> Result<T, Status>,
+    ) -> Result<T, Failure> {
         let endpoint = self.endpoint()?;
         let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build();
         let runtime = runtime.map_err(|error| {
@@ -46,7 +61,7 @@ impl Agent {
                     endpoint.connect().await.map_err(|error| self.unreachable(&root_cause(&error)))?;
                 call(&mut Client::new(channel)).await.map_err(|status| self.refused(&status))
             };
-            tokio::time::timeout(self.limit, attempt).await.unwrap_or_else(|_| Err(self.late()))
+            tokio::time::timeout_at(deadline.into(), attempt).await.unwrap_or_else(|_| Err(self.late()))
         })
     }
 
@@ -65,7 +80,7 @@ impl Agent {
     }
 
     fn unreachable(&self, cause: &str) -> Failure {
-        Failure::new(
+        Failure::passing(
             format!("no agent can be reached at {}: {cause}", self.address),
             "start the agent on this node (see its DaemonSet), or correct --grpc-address",
         )
@@ -82,7 +97,7 @@ impl Agent {
         let (code, message) = (status.code(), status.message());
         let address = &self.address;
         match code {
-            Code::Unavailable => Failure::new(
+            Code::Unavailable => Failure::passing(
                 format!("the agent at {address} is not ready: {message}"),
                 "wait until the agent on this node is ready",
             ),

@@ -8,11 +8,17 @@ use std::io::Write;
 pub(crate) struct Failure {
     pub(crate) what: String,
     pub(crate) remedy: String,
+    /// The agent may be on its way: another attempt can succeed.
+    pub(crate) passing: bool,
 }
 
 impl Failure {
     pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what: what.into(), remedy: remedy.into() }
+        Self { what: what.into(), remedy: remedy.into(), passing: false }
+    }
+
+    pub(crate) fn passing(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { passing: true, ..Self::new(what, remedy) }
     }
 }
 

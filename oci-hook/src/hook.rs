@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use oci_spec::runtime::State;
 use serde_json::Value;
-use tetragon_api::tetragon::CreateContainer;
+use tetragon_api::tetragon::{CreateContainer, RuntimeHookRequest, RuntimeHookResponse};
 use tetragon_hook_policy::{Decision, FailurePolicy};
 
 use crate::agent::Agent;
@@ -24,6 +25,8 @@ const PROC: &str = "/proc";
 const STATE_LIMIT: Duration = Duration::from_secs(2);
 /// For everything but the call.
 const REST_LIMIT: Duration = Duration::from_secs(5);
+/// Between attempts.
+const PAUSE: Duration = Duration::from_millis(100);
 /// The container is gone; nobody should wait long for that to be told.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(2);
 
@@ -69,18 +72,18 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
 impl Call {
     fn create_runtime(self: Arc<Self>) -> ExitCode {
         let policy = match FailurePolicy::new(&self.settings.policy()) {
-            Ok(policy) => policy,
+            Ok(policy) => Arc::new(policy),
             Err(error) => return self.refuse_for_its_policy(&error.to_string()),
         };
         let limit = self.settings.grpc_timeout + STATE_LIMIT + REST_LIMIT;
-        let work = Arc::clone(&self);
-        match supervised(limit, move || work.tell()) {
+        let (work, its_policy) = (Arc::clone(&self), Arc::clone(&policy));
+        match supervised(limit, move || work.tell(&its_policy)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => self.decide(&policy, &failure),
         }
     }
 
-    fn tell(&self) -> Result<(), Failure> {
+    fn tell(&self, policy: &FailurePolicy) -> Result<(), Failure> {
         let state = self.state();
         self.note(|progress| progress.container = Container::new(state.as_ref(), None));
         let bundle = self.bundle(state.as_ref());
@@ -96,12 +99,40 @@ impl Call {
             return Ok(());
         }
         let attributes = attributes(&self.log, &creation);
-        let answer = self.agent.runtime_hook(request(creation))?;
+        let is_exempt = || policy.decide(&container.subject()).is_allowed();
+        let answer = self.tell_patiently(&request(creation), is_exempt)?;
         self.log.info(
             "told the agent",
             &[attributes, vec![("state", answer.state().as_str_name().into())]].concat(),
         );
         Ok(())
+    }
+
+    /// Attempts it until the time is up, since an agent that restarts is back in a moment, and a refusal can be for
+    /// good. A container that may start anyway is not held back for that.
+    fn tell_patiently(
+        &self,
+        request: &RuntimeHookRequest,
+        is_exempt: impl Fn() -> bool,
+    ) -> Result<RuntimeHookResponse, Failure> {
+        let deadline = self.agent.deadline();
+        let mut attempts = 1;
+        loop {
+            match self.agent.runtime_hook(request.clone(), deadline) {
+                Err(failure) if failure.passing && !is_exempt() => {
+                    if deadline.saturating_duration_since(Instant::now()) <= PAUSE {
+                        let what = format!(
+                            "{} (attempted {attempts} times within {:?})",
+                            failure.what, self.agent.limit
+                        );
+                        return Err(Failure { what, ..failure });
+                    }
+                }
+                answer => return answer,
+            }
+            attempts += 1;
+            thread::sleep(PAUSE);
+        }
     }
 
     /// The runtime's state. Without one the bundle says enough, as it does for hooks that are called without.
@@ -203,7 +234,7 @@ impl Call {
                 return Ok(());
             }
             let agent = Agent { limit, ..work.agent.clone() };
-            agent.runtime_hook(container.removal())?;
+            agent.runtime_hook(container.removal(), agent.deadline())?;
             work.log.info("told the agent that it is gone", &[("req-containerID", container.id.into())]);
             Ok(())
         });

@@ -23,7 +23,16 @@ use crate::settings::Command;
 
 fn main() -> ExitCode {
     match settings::from_command_line(std::env::args_os()) {
-        Ok(Command::Run(settings)) => hook::run(*settings),
+        Ok(Command::Run(settings)) => {
+            // What can fail unexpectedly does so on threads of its own; this is for what nobody thought of.
+            std::panic::catch_unwind(|| hook::run(*settings)).unwrap_or_else(|_| {
+                failure::to_stderr(&format!(
+                    "tetragon-oci-hook: failing container: a mistake of the hook's own: {}",
+                    supervise::last_panic()
+                ));
+                ExitCode::FAILURE
+            })
+        }
         Ok(Command::Show(text)) => {
             failure::to_stdout(&text);
             ExitCode::SUCCESS

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 
-/// What the last panic said; the thread that panicked cannot return it.
+/// The thread that panicked cannot return what it said.
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Panics are told as part of the failure that they are, not on standard error as they happen: the container may
@@ -49,7 +49,8 @@ pub(crate) fn supervised<T: Send + 'static>(
     })
 }
 
-fn last_panic() -> String {
+/// What the last panic said.
+pub(crate) fn last_panic() -> String {
     let message = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take();
     message.unwrap_or_else(|| "no message".to_owned())
 }

@@ -64,9 +64,14 @@ fn hooked(bundle: Bundle, hook: &OciHook) -> Result<(Bundle, Owner)> {
 
 /// The exec event of a container's own program by this process, and its exit, once both are there.
 fn own_life(events: &Events, pid: u32) -> Result<(Event, Event)> {
-    let exit = events.expect(&exit().pid(pid).binary(ACTOR))?;
-    let execs = events.matching(&exec().pid(pid).binary(ACTOR));
-    ensure!(execs.len() == 1, "process {pid} executed {ACTOR} {} times", execs.len());
+    life_of(events, pid, ACTOR)
+}
+
+/// The same of another program.
+fn life_of(events: &Events, pid: u32, program: &str) -> Result<(Event, Event)> {
+    let exit = events.expect(&exit().pid(pid).binary(program))?;
+    let execs = events.matching(&exec().pid(pid).binary(program));
+    ensure!(execs.len() == 1, "process {pid} executed {program} {} times", execs.len());
     Ok((execs.into_iter().next().context("no exec")?, exit))
 }
 

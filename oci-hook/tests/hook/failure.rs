@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
 use prost::Message;
 use serde_json::{Value, json};
@@ -11,6 +12,9 @@ use tonic::Status;
 
 use crate::agent::Mood;
 use crate::kit::{ID, Node, containerd, containerd_annotations};
+
+/// Nobody will come.
+const SOON: &str = "--grpc-timeout=300ms";
 
 /// A node without an agent, and the bundle of a container in this namespace.
 fn alone(namespace: &str) -> Node {
@@ -25,7 +29,7 @@ fn alone(namespace: &str) -> Node {
 fn without_an_agent_containers_are_refused_in_words() {
     let node = alone("shop");
     let log = node.path("hook.log").display().to_string();
-    let outcome = node.create(&[], &json!({}));
+    let outcome = node.create(&[SOON], &json!({}));
     outcome.refused(&[
         r#"container "web" of pod "web-1" in namespace "shop" (id 5cfea8d1b6d1)"#,
         "no agent can be reached at unix://",
@@ -64,9 +68,10 @@ fn namespaces_are_listed_or_matched() {
     let node = alone("team-web");
     node.create(&["--fail-allow-namespaces=other,team-web"], &json!({})).allowed();
     node.create(&["--fail-allow-namespaces-regex=^kube-,^team-[a-z]{2,4}$"], &json!({})).allowed();
-    node.create(&["--fail-allow-namespaces-regex=^web"], &json!({})).refused(&["neither in --fail-allow"]);
-    node.create(&["--annotations-namespace-key=nobody.has/it"], &json!({})).refused(&["nobody.has/it"]);
-    node.create(&["--fail-allow-namespaces-regex=("], &json!({})).refused(&["pattern 1", "unclosed group"]);
+    node.create(&[SOON, "--fail-allow-namespaces-regex=^web"], &json!({}))
+        .refused(&["neither in --fail-allow"]);
+    node.create(&[SOON, "--annotations-namespace-key=nobody.has/it"], &json!({})).refused(&["nobody.has/it"]);
+    node.create(&["--fail-allow-namespaces-regex=("], &json!({})).refused(&["pattern 1", "open group"]);
 }
 
 #[test]
@@ -74,8 +79,8 @@ fn an_expression_decides() {
     let node = alone("shop");
     let cel = |text: &str| format!("--fail-cel-expr={text}");
     node.create(&[&cel("annotations[annotations_namespace_key] != 'shop'")], &json!({})).allowed();
-    node.create(&[&cel("pod_namespace == 'shop'")], &json!({})).refused(&["--fail-cel-expr is true"]);
-    node.create(&[&cel("annotations['no such'] == ''")], &json!({})).refused(&["cannot be evaluated"]);
+    node.create(&[SOON, &cel("pod_namespace == 'shop'")], &json!({})).refused(&["--fail-cel-expr is true"]);
+    node.create(&[SOON, &cel("annotations['no such'] == ''")], &json!({})).refused(&["cannot be evaluated"]);
     for bad in ["1 +", "no_such_name", "'text'"] {
         node.create(&[&cel(bad)], &json!({})).refused(&["policy is malformed", "--fail-cel-expr"]);
     }
@@ -86,26 +91,47 @@ fn an_agent_that_hangs_is_an_agent_that_is_absent() {
     let node = alone("shop");
     let agent = node.agent();
     agent.is(Mood::Silent);
-    let args = ["--grpc-timeout=300ms"];
-    node.create(&args, &json!({})).refused(&["did not answer within 300ms", "--grpc-timeout"]);
+    node.create(&[SOON], &json!({})).refused(&["did not answer within 300ms", "--grpc-timeout"]);
     assert_eq!(agent.requests().len(), 1);
-    let exempt = ["--grpc-timeout=300ms", "--fail-allow-namespaces=shop"];
+    let exempt = [SOON, "--fail-allow-namespaces=shop"];
     node.create(&exempt, &json!({})).allowed();
     assert!(node.spooled().exists());
+}
+
+#[test]
+fn an_agent_that_restarts_is_waited_for() {
+    let node = alone("shop");
+    let agent = std::thread::scope(|scope| {
+        let call = scope.spawn(|| node.create(&["--grpc-timeout=30s"], &json!({})));
+        // Long enough for some attempts; were it too short, the test would only be easier.
+        std::thread::sleep(Duration::from_millis(500));
+        let agent = node.agent();
+        call.join().expect("ended").allowed();
+        agent
+    });
+    assert_eq!(agent.creation().container_name, "web");
+}
+
+#[test]
+fn an_exempt_container_does_not_wait_for_an_agent() {
+    let node = alone("kube-system");
+    let outcome = node.create(&["--grpc-timeout=10m"], &json!({}));
+    // `allowed` also asserts that it took nowhere near that long.
+    outcome.allowed();
 }
 
 #[test]
 fn a_socket_behind_which_nobody_reads() {
     let node = alone("shop");
     let _listener = UnixListener::bind(node.path("tetragon.sock")).expect("listens");
-    node.create(&["--grpc-timeout=300ms"], &json!({})).refused(&["did not answer within 300ms"]);
+    node.create(&[SOON], &json!({})).refused(&["did not answer within 300ms"]);
 }
 
 #[test]
 fn a_socket_that_nobody_listens_at() {
     let node = alone("shop");
     drop(UnixListener::bind(node.path("tetragon.sock")).expect("listens"));
-    node.create(&[], &json!({})).refused(&["Connection refused"]);
+    node.create(&[SOON], &json!({})).refused(&["Connection refused"]);
 }
 
 #[test]
@@ -116,7 +142,7 @@ fn a_peer_that_speaks_something_else() {
         let (mut peer, _) = listener.accept().expect("a hook");
         std::io::Write::write_all(&mut peer, b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("written");
     });
-    node.create(&["--grpc-timeout=5s"], &json!({})).refused(&["start: "]);
+    node.create(&[SOON], &json!({})).refused(&["start: "]);
     thread.join().expect("ended");
 }
 
@@ -131,7 +157,7 @@ fn errors_of_the_agent_are_told() {
         (Status::invalid_argument("no podUID"), &["no podUID", "InvalidArgument"]),
     ] {
         agent.is(Mood::Refusing(status));
-        node.create(&[], &json!({})).refused(words);
+        node.create(&[SOON], &json!({})).refused(words);
         node.create(&["--fail-allow-namespaces=shop"], &json!({})).allowed();
     }
 }
@@ -140,7 +166,7 @@ fn errors_of_the_agent_are_told() {
 fn addresses_that_are_none_are_failures_as_well() {
     let node = alone("shop");
     for address in ["no spaces allowed", "unix:relative", "host:port:port"] {
-        let args = [&format!("--grpc-address={address}"), "--grpc-timeout=2s"];
+        let args = [&format!("--grpc-address={address}"), SOON];
         node.create(&args, &json!({})).refused(&[address]);
     }
 }
@@ -152,8 +178,8 @@ fn a_bundle_that_is_broken_goes_by_the_policy() {
         fs::write(node.bundle().join("config.json"), broken).expect("file");
         // The state has the annotations that count.
         node.create(&[], &containerd_annotations("kube-system")).allowed();
-        node.create(&[], &containerd_annotations("shop")).refused(&[r#"namespace "shop""#]);
-        node.create(&[], &Value::Null).refused(&["its namespace is not known"]);
+        node.create(&[SOON], &containerd_annotations("shop")).refused(&[r#"namespace "shop""#]);
+        node.create(&[SOON], &Value::Null).refused(&["its namespace is not known"]);
     }
 }
 

@@ -35,7 +35,7 @@ fn states_that_are_none_leave_the_bundle() {
     ];
     for (index, state) in odd.iter().enumerate() {
         node.call(&["createRuntime"], state).allowed();
-        assert_eq!(agent.requests().len(), index + 1, "{:.40}", state);
+        assert_eq!(agent.requests().len(), index + 1, "{state:.40}");
     }
     assert!(node.logged("gave no state") && node.logged("malformed") && node.logged("is larger than"));
 }
@@ -63,7 +63,8 @@ fn a_log_that_cannot_be_written_is_named_where_it_matters() {
     for log in ["/proc/nowhere/hook.log", "/proc", "/dev/full"] {
         let log = format!("--log-fname={log}");
         node.create(&[&log], &json!({})).allowed();
-        node.create(&[&log, "--grpc-address=unix:/none"], &json!({})).refused(&["cannot be written"]);
+        node.create(&[&log, "--grpc-address=unix:/none", "--grpc-timeout=300ms"], &json!({}))
+            .refused(&["cannot be written"]);
     }
     assert_eq!(agent.requests().len(), 3);
     // A pipe that nobody reads from.

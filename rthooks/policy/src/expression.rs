@@ -5,7 +5,10 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use cel::{Context, Env, ExecutionError, ParseErrors, Program, Value};
+use cel::extractors::This;
+use cel::parser::PrattParser;
+use cel::{Context, Env, ExecutionError, IdedExpr, ParseErrors, Value};
+use regex_lite::Regex;
 
 use crate::{PolicyError, Position};
 
@@ -21,7 +24,7 @@ pub(crate) type Variables = Vec<(&'static str, Value)>;
 
 /// A compiled expression.
 pub(crate) struct Expression {
-    program: Arc<Program>,
+    program: Arc<IdedExpr>,
     env: Arc<Env>,
 }
 
@@ -38,7 +41,8 @@ impl Expression {
         let source = text.to_owned();
         let compiled = guarded(move || {
             let env = Arc::new(Env::stdlib());
-            let program = Arc::new(env.compile(&source).map_err(|errors| first_error(&errors))?);
+            let parsed = PrattParser::new().parse(&source);
+            let program = Arc::new(parsed.map_err(|errors| first_error(&errors))?);
             let this = Self { program, env };
             match this.run(probe) {
                 Err(ExecutionError::UndeclaredReference(name)) => {
@@ -71,7 +75,10 @@ impl Expression {
         for (name, value) in variables {
             context.add_variable_from_value(name, value);
         }
-        self.program.execute(&context)
+        context
+            .add_function("matches", matches)
+            .map_err(|error| ExecutionError::InternalError(error.to_string()))?;
+        Value::resolve(&self.program, &context)
     }
 }
 
@@ -79,6 +86,16 @@ impl std::fmt::Debug for Expression {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Expression")
     }
+}
+
+/// `text.matches(pattern)`, anywhere in the text, in time linear to it.
+#[expect(clippy::needless_pass_by_value, reason = "the library's form of a function")]
+fn matches(This(text): This<Arc<String>>, pattern: Arc<String>) -> Result<bool, ExecutionError> {
+    let wrong = |error: regex_lite::Error| ExecutionError::FunctionError {
+        function: "matches".to_owned(),
+        message: format!("'{pattern}': {error}"),
+    };
+    Regex::new(&pattern).map(|pattern| pattern.is_match(&text)).map_err(wrong)
 }
 
 /// Runs `work` on a thread of its own. If it does not end in time, it is left to itself.

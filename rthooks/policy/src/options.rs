@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub struct Options {
     /// Namespaces whose containers may start.
     pub allow_namespaces: Vec<String>,
-    /// Regular expressions in RE2's syntax, without anchors of their own: one that matches anywhere in the
+    /// Regular expressions in RE2's syntax (but for Unicode classes), without anchors of their own: one that matches anywhere in the
     /// namespace allows it.
     pub allow_namespace_patterns: Vec<String>,
     /// Decides instead of the two lists above: `true` refuses. Empty counts as none.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use cel::Value;
-use regex::{Regex, RegexBuilder};
+use regex_lite::{Regex, RegexBuilder};
 
 use crate::expression::{Expression, Variables};
 use crate::{Options, PolicyError, Subject};
@@ -174,9 +174,7 @@ fn compile(number: usize, pattern: &str) -> Result<Regex, PolicyError> {
         return Err(PolicyError::EmptyPattern { number });
     }
     RegexBuilder::new(pattern).size_limit(LARGEST_PATTERN).build().map_err(|error| {
-        // The library draws a picture of several lines; its last one says what is wrong.
-        let message = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
-        let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
+        let message = error.to_string();
         PolicyError::Pattern { number, pattern: pattern.to_owned(), message }
     })
 }

@@ -6,14 +6,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use tetragon_e2e::kit::container::{ACTOR, Owner, PodNames};
+use tetragon_e2e::kit::container::{Owner, PodNames};
 use tetragon_e2e::kit::hook::{OciHook, Witness};
 use tetragon_e2e::kit::lives::{Told, true_lives};
 use tetragon_e2e::kit::oci::{Oci, engines};
 use tetragon_e2e::kit::podman::Podman;
 use tetragon_e2e::kit::{Env, Event, Truth, Watch, exit};
 
-use super::{hooked, is_setup, own_life};
+use super::{hooked, is_setup, life_of, own_life};
 
 const CONTAINERS: usize = 200;
 const AT_A_TIME: usize = 4;
@@ -28,9 +28,11 @@ pub(super) fn every_podman_container_is_known_from_its_first_exec(env: &Env) -> 
     let pods: HashMap<String, PodNames> = (0..CONTAINERS)
         .map(|number| Ok((format!("c{number}"), PodNames::new("shop", &format!("till-{number}"))?)))
         .collect::<Result<_>>()?;
+    // Of this path is no other program on the machine, whatever else runs here.
+    let program = env.cgroup()?;
     let truth = Truth::record(32 * 1024)?;
     let begun = Instant::now();
-    let owners = run_all(&podman, &pods)?;
+    let owners = run_all(&podman, &pods, &env.binary("actor")?, &program)?;
     env.record("seconds", begun.elapsed().as_secs_f64());
     ensure!(owners.len() == CONTAINERS, "{} of {CONTAINERS} containers ran", owners.len());
 
@@ -38,22 +40,22 @@ pub(super) fn every_podman_container_is_known_from_its_first_exec(env: &Env) -> 
     let states = witness.states()?;
     ensure!(states.len() == CONTAINERS, "the witness saw {} containers", states.len());
     watch.events.wait(Duration::from_secs(20), |events| {
-        let ended = events.iter().filter(|event| exit().binary(ACTOR).is_met_by(event)).count();
+        let ended = events.iter().filter(|event| exit().binary(&program).is_met_by(event)).count();
         (ended >= CONTAINERS).then_some(())
     })?;
-    let mut lives = true_lives(&truth.finish()?, Path::new(ACTOR));
+    let mut lives = true_lives(&truth.finish()?, Path::new(&program));
     // runc makes the first process with `CLONE_PARENT`, from a process that ends at once.
     lives.iter_mut().for_each(|life| life.parent = None);
-    ensure!(lives.len() == CONTAINERS, "the kernel saw {} execs of {ACTOR}", lives.len());
+    ensure!(lives.len() == CONTAINERS, "the kernel saw {} execs of {program}", lives.len());
     let events = watch.events.all();
-    Told::sort(&events, Path::new(ACTOR))?.check_complete(&lives)?;
+    Told::sort(&events, Path::new(&program))?.check_complete(&lives)?;
 
     let mut complaints = Vec::new();
     let mut in_kernel = 0;
     for state in &states {
         let owner = owners.get(&state.id).with_context(|| format!("podman did not tell of {}", state.id))?;
-        ensure!(lives.iter().any(|life| life.pid == state.pid), "{state:?} did not execute {ACTOR}");
-        let (executed, exited) = own_life(&watch.events, state.pid)?;
+        ensure!(lives.iter().any(|life| life.pid == state.pid), "{state:?} did not execute {program}");
+        let (executed, exited) = life_of(&watch.events, state.pid, &program)?;
         complaints.extend([owner.check(&executed), owner.check(&exited)].into_iter().filter_map(Result::err));
         in_kernel += usize::from(owner.check_in_kernel(&executed).is_ok() && !is_setup(&executed));
     }
@@ -70,15 +72,24 @@ pub(super) fn every_podman_container_is_known_from_its_first_exec(env: &Env) -> 
     watch.finish()
 }
 
-/// Runs one container of every pod, several at a time; whose each is, by its id.
-fn run_all(podman: &Podman, pods: &HashMap<String, PodNames>) -> Result<HashMap<String, Owner>> {
+/// Runs one container of every pod, several at a time; whose each is, by its id. Their own program is the actor, as
+/// `program`.
+fn run_all(
+    podman: &Podman,
+    pods: &HashMap<String, PodNames>,
+    actor: &Path,
+    program: &str,
+) -> Result<HashMap<String, Owner>> {
     let names: Vec<&String> = pods.keys().collect();
+    let volume = format!("--volume={}:{program}:ro", actor.display());
+    let entry = format!("--entrypoint={program}");
     let run = |name: &&String| -> Result<(String, Owner)> {
         let pod = &pods[*name];
-        podman.container(name).pod(pod).run(["exit", "0"])?.expect_code(0)?;
+        podman.container(name).pod(pod).option(&volume).option(&entry).run(["exit", "0"])?.expect_code(0)?;
         let id = podman.inspect(name)?.id;
         Ok((id.clone(), Owner { id, pod: Some(pod.clone()) }))
     };
+    let run = &run;
     thread::scope(|scope| {
         let workers: Vec<_> = names
             .chunks(names.len().div_ceil(AT_A_TIME))
@@ -105,13 +116,14 @@ fn count(number: usize) -> f64 {
 
 /// How much longer a container takes to start for the hook's sake.
 pub(super) fn a_container_starts_hardly_later(env: &Env) -> Result<()> {
-    const ROUNDS: usize = 20;
+    // An emulated machine takes seconds for each.
+    let rounds = if env.place().is_native() { 20 } else { 3 };
     let watch = Watch::start(env)?;
     let hook = OciHook::new(env, &watch.agent.socket())?;
     for engine in engines(env) {
         let oci = Oci::new(env, *engine)?;
         let (mut without, mut with) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             let plain = oci.bundle(["exit", "0"])?;
             let (told, owner) = hooked(oci.bundle(["exit", "0"])?, &hook)?;
             for (bundle, times) in [(&plain, &mut without), (&told, &mut with)] {

@@ -99,6 +99,8 @@ fn an_expression_decides_alone() {
     let by_prefix = cel("pod_namespace.matches('^shop')");
     assert!(allows(&by_prefix, &[(CRIO, "bakery")]));
     assert!(!allows(&by_prefix, &[(CRIO, "shop-1")]));
+    assert!(!allows(&cel("matches(pod_namespace, 'ery$')"), &[(CRIO, "bakery")]));
+    assert!(decide(&cel("pod_namespace.matches('(')"), &[]).reason().contains("open group"));
 }
 
 #[test]
@@ -134,7 +136,7 @@ fn errors_name_option_place_and_remedy() {
     };
     assert_eq!(
         error(&pattern("a(")).to_string(),
-        "--fail-allow-namespaces-regex, pattern 2 ('a('): unclosed group; correct it, or list the namespaces in \
+        "--fail-allow-namespaces-regex, pattern 2 ('a('): found open group without closing ')'; correct it, or list the namespaces in \
          --fail-allow-namespaces"
     );
     assert_eq!(error(&pattern("")), PolicyError::EmptyPattern { number: 2 });
