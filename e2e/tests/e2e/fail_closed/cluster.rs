@@ -43,8 +43,8 @@ pub(super) fn a_bare_node_of_a_cluster_boots(env: &Env) -> Result<()> {
     let agent = Launch::new(env)?.serving(&socket).start()?;
     cluster.rolled_out("deployment/waits", "default").context("with the agent there")?;
     hook.status_where("everything to be told", |status| status["untold"] == 0)?;
-    cluster.stop()?;
     hook.stop()?;
+    cluster.stop()?;
     agent.stop()?;
     nothing_is_left(env)
 }
