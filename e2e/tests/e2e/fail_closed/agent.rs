@@ -1,5 +1,7 @@
 //! An agent that is absent, stopped, hanging or failing, while containers are created and started.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result};
 use tetragon_e2e::kit::Env;
 use tetragon_e2e::kit::container::Owner;
@@ -46,11 +48,13 @@ fn cells(node: &mut Node<'_>, trouble: Trouble, number: usize, announced: &Owner
         "tetragon refuses container main",
         &closed.shown(),
         trouble.words(),
-        r#"namespace "shop" is neither in"#,
-        "--fail-allow-namespaces",
+        "is neither in --fail-allow-namespaces",
+        "it is created again",
         "tetragon pod of this node",
     ];
+    let begun = Instant::now();
     refused(node.create(&closed), &words).context("create, fail-closed")?;
+    node.record(format!("seconds until refused, agent {trouble:?}"), begun.elapsed());
     let passed = node.run(&open).context("create and start, fail-open")?;
     node.start_container(announced).context("start of what an agent took when it was created")?;
     let words = ["tetragon-oci-hook", SHOP, trouble.words_of_the_hook(), "To let it start"];

@@ -207,6 +207,10 @@ impl<'env> Node<'env> {
         owner.check_in_kernel(&event).with_context(|| format!("{owner:?}"))
     }
 
+    pub(super) fn record(&self, name: impl Into<String>, time: Duration) {
+        self.env.record(name, time.as_secs_f64());
+    }
+
     /// Ends all parts. Fails if another number of programs ran in containers than were let through.
     pub(super) fn finish(self) -> Result<()> {
         let facts = self.truth.finish()?;
