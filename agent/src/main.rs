@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         warn!("{warning}");
     }
     if let Err(error) = entered {
-        warn!(%error, "not in the host's cgroup namespace: the cgroups of other processes cannot be read");
+        warn!(%error, "the host's cgroup namespace cannot be entered; in one of its own, the agent does not find the cgroups of others");
     }
     let outcome = app::run(config, log.level().clone());
     let code = match outcome {

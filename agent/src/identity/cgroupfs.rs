@@ -192,12 +192,18 @@ fn is_cgroup2(path: &Path) -> bool {
 /// # Errors
 /// The host's namespace cannot be opened or entered.
 pub fn enter_host_namespace(procfs: &Path) -> io::Result<()> {
-    let host = procfs.join("1/ns/cgroup");
     let own = fs::read_link("/proc/self/ns/cgroup")?;
-    if fs::read_link(&host)? == own {
+    // Where process 1 may not be looked at, the first kernel thread is in the same one.
+    let host = ["1", "2"].map(|pid| procfs.join(pid).join("ns/cgroup"));
+    let (host, namespace) = match (fs::read_link(&host[0]), fs::read_link(&host[1])) {
+        (Ok(namespace), _) => (&host[0], namespace),
+        (Err(_), Ok(namespace)) => (&host[1], namespace),
+        (Err(error), Err(_)) => return Err(error),
+    };
+    if namespace == own {
         return Ok(());
     }
-    let file = fs::File::open(&host)?;
+    let file = fs::File::open(host)?;
     rustix::thread::move_into_link_name_space(
         std::os::fd::AsFd::as_fd(&file),
         Some(rustix::thread::LinkNameSpaceType::ControlGroup),

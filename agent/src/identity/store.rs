@@ -209,7 +209,7 @@ impl Store {
         match place {
             Place::Nowhere => {}
             Place::Announced(path) => self.announce(&mut inner, number, &path),
-            Place::At { cgroup, path, started } => self.place(&mut inner, number, cgroup, path, started),
+            Place::At { cgroup, path, started } => self.place(&mut inner, number, cgroup, &path, started),
         }
         inner.revive(number);
         number

@@ -12,6 +12,9 @@ use crate::tracker::Tracker;
 /// How long events wait where hooks are the only source. The sandbox of a pod runs before any hook tells of it.
 const HOOKS_LIMIT: Duration = Duration::from_secs(2);
 
+/// Containers that nobody tells of before it is believed that there are no hooks.
+const DISAPPOINTMENTS: u32 = 3;
+
 /// Asks somebody who may know a container, by the beginning of its id. Must not wait.
 pub type Ask = Box<dyn Fn(&str) + Send>;
 
@@ -23,13 +26,15 @@ pub struct Gate {
     store: Arc<Store>,
     ask: Option<Ask>,
     waiting: Waiting<Outgoing>,
+    /// Containers that have been waited for in vain.
+    disappointed: u32,
 }
 
 impl Gate {
     /// With somebody to `ask`, events wait up to `limit`.
     pub fn new(store: Arc<Store>, ask: Option<Ask>, limit: Duration) -> Self {
         let limit = if ask.is_some() { limit } else { limit.min(HOOKS_LIMIT) };
-        Self { store, ask, waiting: Waiting::new(limit) }
+        Self { store, ask, waiting: Waiting::new(limit), disappointed: 0 }
     }
 
     /// An event wants to leave; `out` gets those that do, in order.
@@ -47,7 +52,9 @@ impl Gate {
             return;
         }
         let hopeless = self.store.container(container).is_none_or(|it| it.hopeless);
-        if !self.waiting.is_enabled() || hopeless || (self.ask.is_none() && !self.store.has_hooks()) {
+        let nobody_tells =
+            self.ask.is_none() && !self.store.has_hooks() && self.disappointed >= DISAPPOINTMENTS;
+        if !self.waiting.is_enabled() || hopeless || nobody_tells {
             self.leave(event, out);
             return;
         }
@@ -78,6 +85,7 @@ impl Gate {
     pub fn expire(&mut self, tracker: &mut Tracker, out: &mut Vec<Outgoing>) {
         while let Some(container) = self.waiting.overdue(Instant::now()) {
             debug!(container = self.store.id_of(container), "nobody has told whose this container is");
+            self.disappointed = self.disappointed.saturating_add(1);
             self.release(tracker, container, out);
         }
     }

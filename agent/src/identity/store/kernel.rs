@@ -53,7 +53,7 @@ impl Store {
         inner: &mut Inner,
         number: ContainerNumber,
         cgroup: CgroupId,
-        path: String,
+        path: &str,
         started: bool,
     ) {
         let Some(container) = inner.containers.get_mut(&number) else { return };
@@ -72,9 +72,14 @@ impl Store {
             self.write(inner, |maps| maps.set_state(number, state));
         }
         // Below it first nothing: what is made from here on inherits, what is there already is looked up.
-        self.add_cgroup(inner, number, cgroup, Cgroup { path: path.clone(), nested: false, bound_in_kernel });
+        self.add_cgroup(
+            inner,
+            number,
+            cgroup,
+            Cgroup { path: path.to_owned(), nested: false, bound_in_kernel },
+        );
         if let Some(fs) = &self.fs {
-            for (id, path) in fs.below(&path) {
+            for (id, path) in fs.below(path) {
                 self.add_cgroup(inner, number, id, Cgroup { path, nested: true, bound_in_kernel: false });
             }
         }
