@@ -51,10 +51,7 @@ struct Node<'env> {
 impl<'env> Node<'env> {
     fn start(env: &'env Env, version: Version) -> Result<Self> {
         let containerd = Containerd::start(env, "node", version, &Options::default())?;
-<<<<<<< HEAD
-=======
         fleet::import(env, &containerd)?;
->>>>>>> w-runtimes
         let launch = Launch::new(env)?;
         let agent = launch.start()?;
         let hook = NriHook::start(env, &containerd, &agent.socket(), [] as [&str; 0])?;

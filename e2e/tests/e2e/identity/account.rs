@@ -8,17 +8,10 @@ use tetragon_api::tetragon::Process;
 use tetragon_e2e::kit::events::{Event, EventExt};
 use tetragon_e2e::kit::truth::Fact;
 
-<<<<<<< HEAD
-use super::fleet::{Fleet, Member};
-
-/// The programs inside the images.
-const PROGRAM: &str = "/actor";
-=======
 use super::fleet::{Fleet, Member, program};
 
 /// The programs inside the other images.
 const ACTOR: &str = "/actor";
->>>>>>> w-runtimes
 const PAUSE: &str = "/pause";
 /// How many complaints an error shows.
 const SHOWN: usize = 6;
@@ -49,34 +42,20 @@ impl Account {
         Self { events }
     }
 
-<<<<<<< HEAD
-    /// Events of containers' own programs.
-    fn own(&self) -> impl Iterator<Item = (&Event, &Process)> {
-        let all = self.events.iter().filter_map(|event| Some((event, event.process()?)));
-        all.filter(|(_, process)| process.binary == PROGRAM && process.arguments.starts_with("exit 0 "))
-=======
     /// Events of the fleet's programs.
     fn own(&self) -> impl Iterator<Item = (&Event, &Process)> {
         let all = self.events.iter().filter_map(|event| Some((event, event.process()?)));
         let program = program();
         all.filter(move |(_, process)| process.binary == program)
->>>>>>> w-runtimes
     }
 
     /// Fails unless the agent told exactly the execs and exits that the kernel did.
     pub(super) fn check_against(&self, facts: &[Fact]) -> Result<()> {
-<<<<<<< HEAD
-        let mut truth: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
-        for fact in facts {
-            match fact {
-                Fact::Exec { pid, filename } if filename == PROGRAM => truth.entry(*pid).or_default().0 += 1,
-=======
         let program = program();
         let mut truth: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
         for fact in facts {
             match fact {
                 Fact::Exec { pid, filename } if *filename == program => truth.entry(*pid).or_default().0 += 1,
->>>>>>> w-runtimes
                 Fact::Exit { tid } => {
                     // Only ends of processes whose program it was; a process id may serve several.
                     if let Some((execs, exits)) = truth.get_mut(tid)
@@ -131,12 +110,8 @@ impl Account {
                     figures.pauses += 1;
                     figures.pauses_with_pod += usize::from(process.pod.is_some());
                 }
-<<<<<<< HEAD
-                PROGRAM => {}
-=======
                 ACTOR => {}
                 own if own == program() => {}
->>>>>>> w-runtimes
                 _ if process.identity.is_some_and(|it| it.setup) => figures.setup += 1,
                 _ => figures.strangers += usize::from(process.pod.is_some()),
             }

@@ -6,15 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-<<<<<<< HEAD
-use tetragon_e2e::kit::containerd::{ACTOR, Containerd};
-use tetragon_e2e::kit::cri::{ContainerSpec, Cri, Pod, PodSpec};
-=======
 use tetragon_e2e::kit::Env;
 use tetragon_e2e::kit::containerd::Containerd;
 use tetragon_e2e::kit::cri::{ContainerSpec, Cri, Pod, PodSpec};
 use tetragon_e2e::kit::image::Image;
->>>>>>> w-runtimes
 
 /// How long a kubelet's patience with a runtime or a refusal is imitated.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -22,8 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const UNKNOWN: i32 = 255;
 const RETRY: Duration = Duration::from_millis(200);
 
-<<<<<<< HEAD
-=======
 /// The image of the fleet's containers.
 const IMAGE: &str = "localhost/fleet:e2e";
 
@@ -37,7 +30,6 @@ pub(super) fn import(env: &Env, containerd: &Containerd) -> Result<()> {
     containerd.import(&Image::new(IMAGE).program(program(), env.binary("actor")?))
 }
 
->>>>>>> w-runtimes
 /// One container that ran, or may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Member {
@@ -166,15 +158,10 @@ fn lane(mut worker: Worker<'_>, pod_name: &str, containers: usize) -> Result<Vec
             };
             let tag = format!("{pod_name}.{name}.{attempt}");
             uncertain.push(tag.clone());
-<<<<<<< HEAD
-            let spec =
-                ContainerSpec { attempt, ..ContainerSpec::new(&name, ACTOR, ["/actor", "exit", "0", &tag]) };
-=======
             let spec = ContainerSpec {
                 attempt,
                 ..ContainerSpec::new(&name, IMAGE, [&program(), "exit", "0", &tag])
             };
->>>>>>> w-runtimes
             let id = cri.run(at, &spec)?;
             Ok((tag, id, at.clone()))
         })?;
