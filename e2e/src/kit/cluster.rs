@@ -140,6 +140,14 @@ impl Cluster {
         self.kubectl([OsStr::new("apply"), OsStr::new("--filename"), file.as_os_str()]).map(drop)
     }
 
+    /// Gives the kubelet a pod to run by itself. The API server shows it with the node's name at the end of its own.
+    pub fn apply_static(&self, name: &str, pod: &Value) -> Result<()> {
+        // The kubelet reads what it finds, at once.
+        let (written, path) = (self.dir.join("static-pod.json"), self.dir.join(config::STATIC_PODS));
+        fs::write(&written, serde_json::to_vec(pod)?)?;
+        fs::rename(written, path.join(format!("{name}.json"))).context("hand over a static pod")
+    }
+
     /// Waits until a Deployment or DaemonSet (`deployment/x`) has all its pods ready.
     pub fn rolled_out(&self, what: &str, namespace: &str) -> Result<()> {
         let patience = format!("--timeout={}s", START_CAP.as_secs());
@@ -152,6 +160,9 @@ impl Cluster {
 
     /// Removes all pods, and what would make them anew, from every namespace.
     pub fn delete_workloads(&self) -> Result<()> {
+        for manifest in fs::read_dir(self.dir.join(config::STATIC_PODS))? {
+            fs::remove_file(manifest?.path()).context("remove a static pod")?;
+        }
         let kinds = "deployments,daemonsets,statefulsets,replicasets,jobs,cronjobs,pods";
         self.kubectl(["delete", kinds, "--all", "--all-namespaces", "--wait=false"])?;
         let mut left = String::new();

@@ -55,6 +55,8 @@ pub struct Options {
     pub plugin_request_timeout: Duration,
     /// Plugins without which no container is made; only 2.4 knows them.
     pub required_plugins: Vec<String>,
+    /// The annotation by which a pod says that it may run without them.
+    pub tolerate_missing_plugins_annotation: Option<String>,
     /// Directory of plugins that containerd itself starts.
     pub plugin_path: Option<PathBuf>,
     /// `overlayfs` or `native`.
@@ -68,6 +70,7 @@ impl Default for Options {
             nri: true,
             plugin_request_timeout: Duration::from_secs(2),
             required_plugins: Vec::new(),
+            tolerate_missing_plugins_annotation: None,
             plugin_path: None,
             snapshotter: "overlayfs",
         }

@@ -2,17 +2,19 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::Env;
 use super::containerd::{Containerd, endpoint};
 use super::daemon::Daemon;
-use super::process::eventually;
+use super::process::{self, eventually};
 
 const START_CAP: Duration = Duration::from_secs(20);
 /// Its figures are written once a second.
@@ -27,8 +29,20 @@ pub struct NriHook {
 }
 
 impl NriHook {
-    /// Starts it with further arguments, and waits until the runtime has registered it.
+    /// Starts it with further arguments, and waits until the runtime has registered it and the agent is there.
     pub fn start<S: Into<OsString>>(
+        env: &Env,
+        containerd: &Containerd,
+        agent_socket: &Path,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        let hook = Self::start_before_agent(env, containerd, agent_socket, arguments)?;
+        hook.status_where("the agent to be there", |status| status["agent"] == "here")?;
+        Ok(hook)
+    }
+
+    /// As [`start`](Self::start), on a node where no agent need be.
+    pub fn start_before_agent<S: Into<OsString>>(
         env: &Env,
         containerd: &Containerd,
         agent_socket: &Path,
@@ -44,6 +58,7 @@ impl NriHook {
             .arg(format!("--status-file={}", dir.join("status.json").display()))
             .args(arguments.into_iter().map(Into::into));
         let cgroup = containerd.cgroup().unified_child("daemons")?;
+        forget_status(&dir)?;
         let daemon = Daemon::start("nri-hook", &command, &cgroup, &dir)?;
         let mut hook = Self { daemon, command, cgroup, dir };
         hook.wait_registered()?;
@@ -54,7 +69,7 @@ impl NriHook {
         let status = self.dir.join("status.json");
         self.daemon.wait_ready(START_CAP, || {
             let status = read(&status)?;
-            ensure!(status["runtime_connected"] == true && status["agent"] == "here", "{status}");
+            ensure!(status["runtime_connected"] == true, "{status}");
             Ok(())
         })
     }
@@ -91,15 +106,27 @@ impl NriHook {
 
     /// Starts it again, and waits until it is registered.
     pub fn resume(&mut self) -> Result<()> {
-        // What it said last is not what it says now.
-        let _ = fs::remove_file(self.dir.join("status.json"));
+        forget_status(&self.dir)?;
         self.daemon = Daemon::start("nri-hook", &self.command, &self.cgroup, &self.dir)?;
         self.wait_registered()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        process::signal(self.pid()?, signal)
     }
 
     /// Ends it in an orderly way.
     pub fn stop(mut self) -> Result<()> {
         self.daemon.stop(STATUS_CAP)
+    }
+}
+
+/// What an earlier one said last is not what this one says now.
+fn forget_status(dir: &Path) -> Result<()> {
+    match fs::remove_file(dir.join("status.json")) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context("remove an old status"),
+        _ => Ok(()),
     }
 }
 

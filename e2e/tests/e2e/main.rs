@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cases;
+mod fail_closed;
 mod harness;
 mod hooks;
 mod identity;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         running::suite(),
         runtimes::suite(),
         identity::suite(),
+        fail_closed::suite(),
         storm::suite(),
         losses::suite(),
         streams::suite(),

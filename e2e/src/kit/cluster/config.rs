@@ -21,6 +21,8 @@ const ACCOUNT_KEY: &str = "accounts.key";
 /// The API server makes this certificate and its key itself.
 const CERTIFICATES: &str = "certificates";
 const KUBELET: &str = "kubelet.json";
+/// Manifests of pods that the kubelet runs by itself.
+pub(super) const STATIC_PODS: &str = "static-pods";
 const API_PORT: u16 = 6443;
 const ETCD: &str = "http://127.0.0.1:2379";
 const ETCD_PEERS: &str = "http://127.0.0.1:2380";
@@ -30,6 +32,7 @@ const SERVICES: &str = "203.0.113.0/24";
 /// Writes what the parts read.
 pub(super) fn write(dir: &Path, containerd: &Containerd) -> Result<()> {
     fs::create_dir(dir.join(CERTIFICATES))?;
+    fs::create_dir(dir.join(STATIC_PODS))?;
     fs::write(dir.join(TOKENS), format!("{TOKEN},admin,admin,system:masters\n"))?;
     checked(Command::new("openssl").args(["genrsa", "-out"]).arg(dir.join(ACCOUNT_KEY)).arg("2048"))
         .context("make a key")?;
@@ -52,6 +55,7 @@ pub(super) fn write(dir: &Path, containerd: &Containerd) -> Result<()> {
         "authentication": { "anonymous": { "enabled": true }, "webhook": { "enabled": false } },
         "authorization": { "mode": "AlwaysAllow" },
         "containerRuntimeEndpoint": endpoint(&containerd.socket()),
+        "staticPodPath": text(&dir.join(STATIC_PODS))?,
         "podLogsDir": text(&dir.join("pod-logs"))?,
         "volumePluginDir": text(&dir.join("volume-plugins"))?,
         // Hybrid cgroups, and a root that shares the machine with others.

@@ -98,6 +98,9 @@ fn version_3(dir: &Path, options: &Options) -> Result<String> {
             "\n[plugins.\"io.containerd.nri.v1.nri\".default_validator]\nenable = true\nrequired_plugins = {:?}\n",
             options.required_plugins
         ));
+        if let Some(annotation) = &options.tolerate_missing_plugins_annotation {
+            config.push_str(&format!("tolerate_missing_plugins_annotation = {annotation:?}\n"));
+        }
     }
     config.push_str(&format!(
         r#"
