@@ -1,6 +1,7 @@
 //! The OCI hook and the agent together: whose each process is, from the first instruction of its container.
 
 mod crowd;
+mod elsewhere;
 mod failure;
 mod moves;
 mod podman;
@@ -21,6 +22,7 @@ const PLACES: &[Place] = EVERYWHERE;
 
 pub(crate) fn suite() -> Suite {
     use crowd::{a_container_starts_hardly_later, every_podman_container_is_known_from_its_first_exec};
+    use elsewhere::a_runtime_inside_a_container;
     use failure::{a_policy_decides_while_the_agent_is_silent, podman_refuses_while_the_agent_is_absent};
     use moves::{
         a_container_of_a_private_cgroup_namespace, a_first_process_in_a_cgroup_below,
@@ -46,6 +48,7 @@ pub(crate) fn suite() -> Suite {
             test!(a_first_process_in_a_cgroup_below),
             test!(a_process_that_leaves_its_cgroup),
             test!(executed_into_a_container),
+            test!(a_runtime_inside_a_container),
             test!(podman_containers_survive_an_agent).on(NATIVE),
             test!(containers_are_known_to_the_next_agent),
             test!(podman_refuses_while_the_agent_is_absent).on(NATIVE),

@@ -43,7 +43,7 @@ impl Account {
     }
 
     /// Events of the fleet's programs.
-    fn own(&self) -> impl Iterator<Item = (&Event, &Process)> {
+    pub(super) fn own(&self) -> impl Iterator<Item = (&Event, &Process)> {
         let all = self.events.iter().filter_map(|event| Some((event, event.process()?)));
         let program = program();
         all.filter(move |(_, process)| process.binary == program)

@@ -25,7 +25,7 @@ fn connector(containerd: &Containerd) -> impl Fn() -> Result<Cri> + Sync + use<>
 }
 
 /// A container that stays.
-fn stay(cri: &Cri, pod: &str) -> Result<Member> {
+pub(super) fn stay(cri: &Cri, pod: &str) -> Result<Member> {
     let namespace = format!("ns-{pod}");
     let pod = cri.run_pod(&PodSpec::new(&namespace, pod))?;
     let name = "stays".to_owned();
@@ -34,7 +34,7 @@ fn stay(cri: &Cri, pod: &str) -> Result<Member> {
 }
 
 /// Runs a program in a container that stays; its arguments are the answer.
-fn visit(cri: &Cri, member: &Member) -> Result<String> {
+pub(super) fn visit(cri: &Cri, member: &Member) -> Result<String> {
     let id = member.id.as_ref().context("no id")?;
     let tag = format!("visit-{}", member.pod);
     let answer = cri.exec(id, ["/actor", "exit", "0", &tag], Duration::from_secs(20))?;
@@ -43,7 +43,7 @@ fn visit(cri: &Cri, member: &Member) -> Result<String> {
 }
 
 /// Fails unless the visit to each container was told as that container's.
-fn check_visits(account: &Account, visits: &[(String, Member)]) -> Result<()> {
+pub(super) fn check_visits(account: &Account, visits: &[(String, Member)]) -> Result<()> {
     for (arguments, member) in visits {
         let execs = account.execs_with(arguments);
         ensure!(execs.len() == 1, "{arguments}: {} execs", execs.len());
