@@ -333,7 +333,15 @@ impl Inner {
             other.cgroups.remove(&id);
         }
         if let Some(container) = self.containers.get_mut(&number) {
-            container.cgroups.insert(id, cgroup);
+            // Kernel and hooks tell of the same one, in any order.
+            container
+                .cgroups
+                .entry(id)
+                .and_modify(|known| {
+                    known.nested &= cgroup.nested;
+                    known.bound_in_kernel |= cgroup.bound_in_kernel;
+                })
+                .or_insert(cgroup);
         }
         self.revive(number);
     }

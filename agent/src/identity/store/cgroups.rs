@@ -41,7 +41,9 @@ impl Store {
             let outer = nested_in.iter().rev().find(|(outer, _)| is_below(&path, outer)).map(|it| it.1);
             if let Some(number) = inner.by_cgroup.get(&id).copied() {
                 nested_in.push((path, number));
-            } else if let Some(number) = outer {
+            } else if let Some(number) = outer
+                && !inner.is_of_another_container(Some(number), &path)
+            {
                 self.add_cgroup(inner, number, id, Cgroup { path, nested: true, bound_in_kernel: false });
             } else if let Some(number) = self.found_by_path(inner, id, path.clone()) {
                 nested_in.push((path, number));
@@ -71,10 +73,13 @@ impl Store {
     pub(super) fn cgroup_made(&self, inner: &mut Inner, id: CgroupId, path: String, record: &CgroupRecord) {
         let flags = record.identity.flags;
         let told = ContainerNumber(record.identity.container);
+        let told = Some(told).filter(|told| inner.containers.contains_key(told));
         let parent = inner.by_cgroup.get(&CgroupId(record.parent_id)).copied();
-        let number = if told.0 != 0 && inner.containers.contains_key(&told) { Some(told) } else { parent };
-        if let Some(number) = number {
-            let nested = flags & identity_flags::NESTED != 0 || parent.is_some();
+        let own = told.is_none() && inner.is_of_another_container(parent, &path);
+        if let Some(number) = told.or(parent)
+            && !own
+        {
+            let nested = told.is_none() || flags & identity_flags::NESTED != 0;
             let bound_in_kernel = flags & identity_flags::BOUND != 0;
             if let Some(container) = inner.containers.get_mut(&number)
                 && container.state == State::Announced
@@ -82,14 +87,14 @@ impl Store {
                 container.state = State::Created;
             }
             // The kernel's entry is made already, unless it could not be, or was made before user space knew more.
-            let told_kernel = told.0 != 0 && flags & identity_flags::LOST == 0;
+            let told_kernel = told.is_some() && flags & identity_flags::LOST == 0;
             let cgroup = Cgroup { path, nested, bound_in_kernel };
             if told_kernel {
                 inner.note_cgroup(number, id, cgroup);
             } else {
                 self.add_cgroup(inner, number, id, cgroup);
             }
-        } else if flags & (identity_flags::PATH | identity_flags::LOST) != 0 {
+        } else if own || flags & (identity_flags::PATH | identity_flags::LOST) != 0 {
             self.found_by_path(inner, id, path);
         }
     }
@@ -115,6 +120,15 @@ impl Store {
         if container.cgroups.is_empty() {
             inner.retire(number);
         }
+    }
+}
+
+impl Inner {
+    /// Whether a cgroup below a container's is named like another container's. That counts only where nobody has told
+    /// of the outer one, such as a node that is a container itself: else any container could pass for another.
+    fn is_of_another_container(&self, outer: Option<ContainerNumber>, path: &str) -> bool {
+        let Some(outer) = outer.and_then(|outer| self.containers.get(&outer)) else { return false };
+        !outer.is_complete() && name::container_id_of_path(path).is_some_and(|id| id != outer.id)
     }
 }
 

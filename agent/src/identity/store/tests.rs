@@ -1,5 +1,4 @@
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -57,6 +56,7 @@ impl IdentityMaps for Maps {
 /// A store whose hierarchy is a directory.
 struct World {
     root: TempDir,
+    processes: TempDir,
     store: Store,
     maps: Maps,
 }
@@ -64,17 +64,25 @@ struct World {
 impl World {
     fn new() -> Self {
         let root = TempDir::new().unwrap();
-        let fs = CgroupFs::in_directory(root.path(), Path::new("/nonexistent"));
+        let processes = TempDir::new().unwrap();
+        let fs = CgroupFs::in_directory(root.path(), processes.path());
         let store = Store::new(Some(fs), Options::default()).unwrap();
         let maps = Maps::default();
         store.connect(Box::new(maps.clone()));
         store.policies_are_loaded();
-        Self { root, store, maps }
+        Self { root, processes, store, maps }
     }
 
     fn mkdir(&self, path: &str) -> CgroupId {
         std::fs::create_dir_all(self.root.path().join(&path[1..])).unwrap();
         self.store.fs.as_ref().unwrap().id(path).unwrap()
+    }
+
+    /// A process in this cgroup.
+    fn process(&self, pid: u32, path: &str) {
+        let directory = self.processes.path().join(pid.to_string());
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join("cgroup"), format!("1:memory:/\n0::{path}\n")).unwrap();
     }
 
     fn kernel(&self) -> MutexGuard<'_, Contents> {
@@ -250,6 +258,26 @@ fn nested_cgroups_are_the_containers_whenever_they_are_made() {
 }
 
 #[test]
+fn containers_in_a_container_are_their_own_until_somebody_tells_of_the_outer_one() {
+    let inner = |world: &World| {
+        let cgroup = world.mkdir(&format!("{}/kubepods/{}", path(1), id(2)));
+        world.docker_and_pod(in_cgroup(cgroup)).map(|it| it.0)
+    };
+    let world = World::new();
+    world.mkdir(&path(1));
+    inner(&world);
+    world.store.scan();
+    assert_eq!(inner(&world).as_deref(), Some(&id(2)[..31]));
+
+    let world = World::new();
+    world.mkdir(&path(1));
+    world.call(RuntimeHookStage::Verify, container(1)).unwrap();
+    inner(&world);
+    world.store.scan();
+    assert_eq!(inner(&world).as_deref(), Some(&id(1)[..31]));
+}
+
+#[test]
 fn a_path_tells_ids_until_somebody_knows_more() {
     let world = World::new();
     let cgroup = world.mkdir(&path(1));
@@ -320,6 +348,8 @@ fn no_list_of_running_containers_removes_what_a_hook_has_added() {
 fn a_container_started_again_has_another_cgroup_and_another_first_process() {
     let world = World::new();
     let first = world.mkdir(&path(1));
+    world.process(10, &path(1));
+    world.process(20, &path(1));
     world.call(RuntimeHookStage::Verify, CreateContainer { pid: 10, ..container(1) }).unwrap();
     let number = world.store.resolve(in_cgroup(first)).unwrap().number;
     world.store.started(number, prost_types::Timestamp::default());
@@ -333,6 +363,18 @@ fn a_container_started_again_has_another_cgroup_and_another_first_process() {
     let state = world.kernel().states[&number];
     assert_eq!((state.init_tgid, state.flags), (20, container_flags::VERIFIED));
     assert_eq!(world.store.resolve(in_cgroup(second)).unwrap().number, number);
+}
+
+#[test]
+fn a_process_of_another_namespace_is_not_believed() {
+    let world = World::new();
+    let cgroup = world.mkdir(&path(1));
+    world.mkdir("/system.slice/sshd.service");
+    world.process(10, "/system.slice/sshd.service");
+    let answer = world.call(RuntimeHookStage::Verify, CreateContainer { pid: 10, ..container(1) }).unwrap();
+    assert_eq!(answer.cgroup_id, cgroup.0);
+    let number = world.store.resolve(in_cgroup(cgroup)).unwrap().number;
+    assert_eq!(world.kernel().states[&number].init_tgid, 0);
 }
 
 #[test]

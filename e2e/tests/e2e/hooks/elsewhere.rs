@@ -46,6 +46,8 @@ pub(super) fn a_runtime_inside_a_container(env: &Env) -> Result<()> {
     let answer = call(hook(RuntimeHookStage::Verify, std::process::id()))?;
     ensure!(answer.cgroup_id == id, "{answer:?}, not {id}");
 
+    // The kernel's own word may still be on its way.
+    agent.settled_ledger()?;
     let listed = rpc::block_on(async {
         let mut client = AgentIdentityClient::new(rpc::connect(agent.socket()).await?);
         let request = ListContainersRequest { cgroup_id: id, ..ListContainersRequest::default() };
