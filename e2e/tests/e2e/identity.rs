@@ -4,6 +4,7 @@ mod account;
 mod cluster;
 mod fleet;
 mod restarts;
+mod starts;
 mod unhooked;
 
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use account::Account;
 use cluster::workloads_of_a_cluster;
 use fleet::Fleet;
 use restarts::{an_agent_killed_in_the_middle, containerd_killed_in_the_middle};
+use starts::a_container_starts_hardly_later_with_the_plugin;
 use unhooked::without_hooks_the_runtime_is_asked;
 
 /// Runs of a thousand containers take minutes on two processors.
@@ -36,6 +38,7 @@ pub(crate) fn suite() -> Suite {
             test!(hundred_containers_of_containerd_1_7).within(LONG),
             test!(an_agent_killed_in_the_middle).within(LONG),
             test!(containerd_killed_in_the_middle).within(LONG),
+            test!(a_container_starts_hardly_later_with_the_plugin).within(LONG),
             test!(without_hooks_the_runtime_is_asked).within(LONG),
             test!(workloads_of_a_cluster).within(LONG),
         ],
