@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 use tracing::warn;
 
 use super::Context;
-use crate::identity::HookError;
+use crate::identity::{CgroupId, HookError};
 
 /// Our own service.
 pub(super) struct Containers(Arc<Context>);
@@ -50,7 +50,10 @@ pub(super) fn runtime_hook(
                     Some(runtime_hook_request::Event::CreateContainer(container))
                         if response.cgroup_id != 0 =>
                     {
-                        journal.keep(container.container_id.clone(), request);
+                        // The reference's clients leave the id to us.
+                        let id = Some(container.container_id.clone()).filter(|id| !id.is_empty());
+                        let id = id.or_else(|| context.store.id_of_cgroup(CgroupId(response.cgroup_id)));
+                        journal.keep(id.unwrap_or_default(), request);
                     }
                     _ => {}
                 }

@@ -242,8 +242,19 @@ impl Store {
 
     /// Looks through the hierarchy for cgroups of containers, as at the start and after losses.
     pub fn scan(&self) {
-        let mut inner = self.lock();
-        self.search(&mut inner);
+        // Before the lock is taken: hooks must not wait for a walk through thousands of directories.
+        let hierarchy = self.hierarchy();
+        self.take_in(&mut self.lock(), hierarchy);
+    }
+
+    fn hierarchy(&self) -> Vec<(CgroupId, String)> {
+        self.fs.as_ref().map(|fs| fs.below("/").collect()).unwrap_or_default()
+    }
+
+    /// The id of the container that this cgroup belongs to.
+    pub fn id_of_cgroup(&self, cgroup: CgroupId) -> Option<String> {
+        let inner = self.lock();
+        inner.containers.get(inner.by_cgroup.get(&cgroup)?).map(|container| container.id.clone())
     }
 
     /// Forgets what ended long ago.

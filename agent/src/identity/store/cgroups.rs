@@ -1,5 +1,6 @@
 //! Cgroups, as the kernel tells of them and as the hierarchy shows them.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use tetragon_bpf::records::{CgroupRecord, identity_flags};
@@ -27,28 +28,51 @@ impl Store {
         }
         let suspicious = task.identity.flags & (identity_flags::PATH | identity_flags::NESTED) != 0;
         if suspicious && inner.last_search.is_none_or(|last| last.elapsed() >= SEARCH_PAUSE) {
-            self.search(inner);
+            let hierarchy = self.hierarchy();
+            self.take_in(inner, hierarchy);
             return inner.by_cgroup.get(&task.cgroup).copied();
         }
         None
     }
 
-    pub(super) fn search(&self, inner: &mut Inner) {
+    /// Takes in what the hierarchy shows: cgroups that were not seen made, parents before their children. Those that
+    /// are gone, and were not seen to go, are removed.
+    pub(super) fn take_in(&self, inner: &mut Inner, hierarchy: Vec<(CgroupId, String)>) {
         inner.last_search = Some(Instant::now());
-        let Some(fs) = &self.fs else { return };
-        let mut nested_in: Vec<(String, ContainerNumber)> = Vec::new();
-        for (id, path) in fs.below("/") {
-            let outer = nested_in.iter().rev().find(|(outer, _)| is_below(&path, outer)).map(|it| it.1);
+        let present: HashSet<CgroupId> = hierarchy.iter().map(|(id, _)| *id).collect();
+        // The containers that the walk is in, outermost first.
+        let mut inside: Vec<(String, ContainerNumber)> = Vec::new();
+        for (id, path) in hierarchy {
+            while inside.last().is_some_and(|(outer, _)| !is_below(&path, outer)) {
+                inside.pop();
+            }
+            let outer = inside.last().map(|(_, number)| *number);
             if let Some(number) = inner.by_cgroup.get(&id).copied() {
-                nested_in.push((path, number));
+                inside.push((path, number));
             } else if let Some(number) = outer
                 && !inner.is_of_another_container(Some(number), &path)
             {
                 self.add_cgroup(inner, number, id, Cgroup { path, nested: true, bound_in_kernel: false });
             } else if let Some(number) = self.found_by_path(inner, id, path.clone()) {
-                nested_in.push((path, number));
+                inside.push((path, number));
             }
         }
+        let missing: Vec<CgroupId> =
+            inner.by_cgroup.keys().filter(|id| !present.contains(id)).copied().collect();
+        for id in missing {
+            if !self.is_there(inner, id) {
+                self.cgroup_removed(inner, id);
+            }
+        }
+    }
+
+    /// Looks again: it may have been made since the hierarchy was read.
+    fn is_there(&self, inner: &Inner, id: CgroupId) -> bool {
+        let Some(fs) = &self.fs else { return true };
+        let number = inner.by_cgroup.get(&id);
+        let cgroup = number.and_then(|number| inner.containers.get(number)?.cgroups.get(&id));
+        // Without a path there is nothing to look at.
+        cgroup.is_none_or(|it| it.path.is_empty() || fs.id(&it.path).is_ok_and(|found| found == id))
     }
 
     pub(super) fn found_by_path(
@@ -112,8 +136,9 @@ impl Store {
             let lost: Vec<CgroupId> =
                 container.cgroups.iter().filter(|(_, it)| below(it)).map(|(id, _)| *id).collect();
             container.cgroups.retain(|_, it| !below(it));
-            for id in &lost {
-                inner.by_cgroup.remove(id);
+            for id in lost {
+                inner.by_cgroup.remove(&id);
+                self.write(inner, |maps| maps.remove_cgroup(id));
             }
         }
         let Some(container) = inner.containers.get_mut(&number) else { return };

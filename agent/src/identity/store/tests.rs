@@ -278,6 +278,20 @@ fn containers_in_a_container_are_their_own_until_somebody_tells_of_the_outer_one
 }
 
 #[test]
+fn a_cgroup_that_was_not_seen_to_go_is_gone_after_a_scan() {
+    let world = World::new();
+    let cgroup = world.mkdir(&path(1));
+    let nested = world.mkdir(&format!("{}/x", path(1)));
+    world.call(RuntimeHookStage::Verify, container(1)).unwrap();
+    world.store.scan();
+    assert_eq!(world.store.status().cgroups, 2);
+    std::fs::remove_dir_all(world.root.path().join(&path(1)[1..])).unwrap();
+    world.store.scan();
+    assert_eq!((world.store.status().cgroups, world.store.status().containers), (0, 0));
+    assert!(!world.kernel().cgroups.contains_key(&cgroup) && !world.kernel().cgroups.contains_key(&nested));
+}
+
+#[test]
 fn a_path_tells_ids_until_somebody_knows_more() {
     let world = World::new();
     let cgroup = world.mkdir(&path(1));
