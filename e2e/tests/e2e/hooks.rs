@@ -14,11 +14,11 @@ use tetragon_e2e::kit::container::{ACTOR, Owner, PodNames};
 use tetragon_e2e::kit::hook::OciHook;
 use tetragon_e2e::kit::oci::Bundle;
 use tetragon_e2e::kit::{Event, EventExt, Events, exec, exit};
-use tetragon_e2e::place::{EVERYWHERE, NATIVE, Place};
+use tetragon_e2e::place::{EVERYWHERE, NATIVE, NATIVE_AND_ONE, OLDEST_AND_NEWEST, Place};
 use tetragon_e2e::{Suite, test};
 
 /// What needs no podman.
-const PLACES: &[Place] = EVERYWHERE;
+const PLACES: &[Place] = OLDEST_AND_NEWEST;
 
 pub(crate) fn suite() -> Suite {
     use crowd::{a_container_starts_hardly_later, every_podman_container_is_known_from_its_first_exec};
@@ -39,20 +39,20 @@ pub(crate) fn suite() -> Suite {
             test!(every_podman_container_is_known_from_its_first_exec)
                 .on(NATIVE)
                 .within(Duration::from_secs(400)),
-            test!(a_container_starts_hardly_later).within(Duration::from_secs(120)),
+            test!(a_container_starts_hardly_later).on(NATIVE_AND_ONE).within(Duration::from_secs(120)),
             test!(plain_podman_containers_have_their_id).on(NATIVE),
             test!(a_container_started_again).on(NATIVE),
             test!(a_monitor_is_not_its_container).on(NATIVE),
-            test!(cgroups_made_inside_a_container),
+            test!(cgroups_made_inside_a_container).on(EVERYWHERE),
             test!(a_container_of_a_private_cgroup_namespace),
             test!(a_first_process_in_a_cgroup_below),
-            test!(a_process_that_leaves_its_cgroup),
+            test!(a_process_that_leaves_its_cgroup).on(EVERYWHERE),
             test!(executed_into_a_container),
             test!(a_runtime_inside_a_container),
             test!(podman_containers_survive_an_agent).on(NATIVE),
             test!(containers_are_known_to_the_next_agent),
             test!(podman_refuses_while_the_agent_is_absent).on(NATIVE),
-            test!(a_policy_decides_while_the_agent_is_silent),
+            test!(a_policy_decides_while_the_agent_is_silent).on(NATIVE_AND_ONE),
         ],
     )
     .with_runtimes()

@@ -7,13 +7,13 @@ use tetragon_e2e::kit::container::{ACTOR, PodNames};
 use tetragon_e2e::kit::oci::{Oci, engines};
 use tetragon_e2e::kit::podman::Podman;
 use tetragon_e2e::kit::{Env, Fact, Truth, cgroups};
-use tetragon_e2e::place::{EVERYWHERE, NATIVE};
+use tetragon_e2e::place::{NATIVE, NATIVE_AND_ONE};
 use tetragon_e2e::{Suite, test};
 
 pub(crate) fn suite() -> Suite {
     Suite::new(
         "oci",
-        EVERYWHERE,
+        NATIVE_AND_ONE,
         [
             test!(a_container_ends_as_its_program_does),
             test!(a_container_waits_to_be_started),
