@@ -50,7 +50,7 @@ impl Store {
     pub fn told_by_cri(&self, container: CriContainer) {
         let path = container.cgroups_path.as_deref().and_then(|path| cgroupfs::clean(path).ok());
         let running = container.state == State::Running;
-        let located = self.locate(&container.id, path.as_deref(), container.pid);
+        let located = self.locate(&container.id, path.as_deref(), container.pid, false);
         let pid = located.as_ref().map_or(0, |it| it.pid);
         let place = match located {
             Ok(Located { cgroup, path, .. }) => Place::At { cgroup, path, started: running },

@@ -105,24 +105,28 @@ impl Store {
             path => Some(cgroupfs::clean(&cgroups_path::directory(path)?)?),
         };
         let announces = stage == RuntimeHookStage::Announce;
+        // What is written down may be long gone.
+        let must_exist = !announces && source != Source::Journal;
         let place = match &self.fs {
             None => Place::Nowhere,
-            Some(_) => match self.locate(&container.container_id, given.as_deref(), container.pid) {
-                Ok(Located { cgroup, path, pid }) if !announces => {
-                    container.pid = pid;
-                    // A sandbox runs before its hook is called.
-                    let started = stage == RuntimeHookStage::Running || container.is_sandbox;
-                    Place::At { cgroup, path, started }
-                }
-                Ok(Located { path, .. }) => Place::Announced(path),
-                // Created and not started, as some runtimes do it: its cgroup will come.
-                Err(error) => match (&given, stage) {
-                    (Some(path), RuntimeHookStage::Announce | RuntimeHookStage::Running) => {
-                        Place::Announced(path.clone())
+            Some(_) => {
+                match self.locate(&container.container_id, given.as_deref(), container.pid, must_exist) {
+                    Ok(Located { cgroup, path, pid }) if !announces => {
+                        container.pid = pid;
+                        // A sandbox runs before its hook is called.
+                        let started = stage == RuntimeHookStage::Running || container.is_sandbox;
+                        Place::At { cgroup, path, started }
                     }
-                    _ => return Err(error),
-                },
-            },
+                    Ok(Located { path, .. }) => Place::Announced(path),
+                    // Created and not started, as some runtimes do it: its cgroup will come.
+                    Err(error) => match (&given, stage) {
+                        (Some(path), RuntimeHookStage::Announce | RuntimeHookStage::Running) => {
+                            Place::Announced(path.clone())
+                        }
+                        _ => return Err(error),
+                    },
+                }
+            }
         };
         let id = container_id(&container, &place, given.as_deref())?;
         let (state, cgroup_id) = match &place {

@@ -21,9 +21,18 @@ impl Store {
     /// where the runtime itself runs in a container (a kubelet in a container tells paths, too, that begin further
     /// down). Then it is the path, else where the kernel has seen the cgroup made, else where one of that name is.
     ///
+    /// The last of these is a walk through the whole hierarchy, for callers who know that the container must be there:
+    /// with `must_exist` false it is left out.
+    ///
     /// # Errors
     /// It is not there.
-    pub(super) fn locate(&self, id: &str, given: Option<&str>, pid: u32) -> Result<Located, HookError> {
+    pub(super) fn locate(
+        &self,
+        id: &str,
+        given: Option<&str>,
+        pid: u32,
+        must_exist: bool,
+    ) -> Result<Located, HookError> {
         let Some(fs) = &self.fs else { return Err(HookError::NoPlace) };
         let actual = if pid == 0 { None } else { fs.of_process(pid).ok() };
         let of_process = actual.and_then(|actual| container_part(&actual, id, given));
@@ -41,7 +50,8 @@ impl Store {
             return Ok(Located { cgroup, path, pid: 0 });
         }
         let leaf = leaf_of(given);
-        match fs.below("/").find(|(_, path)| leaf_of(path) == leaf) {
+        let found = must_exist.then(|| fs.below("/").find(|(_, path)| leaf_of(path) == leaf)).flatten();
+        match found {
             Some((cgroup, path)) => Ok(Located { cgroup, path, pid: 0 }),
             None => Err(HookError::NoCgroup { path: given.to_owned(), source }),
         }
