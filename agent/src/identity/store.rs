@@ -191,7 +191,9 @@ impl Store {
     /// The kernel has seen a cgroup come or go.
     pub fn cgroup(&self, record: &CgroupRecord) {
         let id = CgroupId(record.cgroup_id);
-        let path = record.path.get(..record.path_len as usize).unwrap_or_default();
+        // One that fills its place, but for the NUL, may have been cut, and would be looked for in vain.
+        let whole = (record.path_len as usize) < record.path.len() - 1;
+        let path = record.path.get(..record.path_len as usize).filter(|_| whole).unwrap_or_default();
         let path = String::from_utf8_lossy(path).into_owned();
         let mut inner = self.lock();
         if record.action == cgroup_action::REMOVED {

@@ -292,6 +292,19 @@ fn a_cgroup_that_was_not_seen_to_go_is_gone_after_a_scan() {
 }
 
 #[test]
+fn a_cgroup_whose_path_was_cut_is_not_taken_for_gone() {
+    let world = World::new();
+    let outer = world.mkdir(&path(1));
+    world.call(RuntimeHookStage::Verify, container(1)).unwrap();
+    let known = world.kernel().cgroups[&outer];
+    let inherited = Identity { flags: known.flags | identity_flags::NESTED, ..known };
+    let cut = format!("{}/{}", path(1), "x".repeat(1022 - path(1).len()));
+    world.store.cgroup(&record(cgroup_action::MADE, CgroupId(u64::MAX), outer, &cut, inherited));
+    world.store.scan();
+    assert!(world.docker_and_pod(in_cgroup(CgroupId(u64::MAX))).is_some());
+}
+
+#[test]
 fn a_path_tells_ids_until_somebody_knows_more() {
     let world = World::new();
     let cgroup = world.mkdir(&path(1));
