@@ -13,7 +13,7 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-env-changed=CLANG");
     watch(Path::new("c"))?;
 
-    let out = PathBuf::from(env::var("OUT_DIR")?).join("tetragon.bpf.o");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
     let arch = env::var("CARGO_CFG_TARGET_ARCH")?;
     let (define, multiarch) = match arch.as_str() {
         "x86_64" => ("__TARGET_ARCH_x86", "x86_64-linux-gnu"),
@@ -21,19 +21,23 @@ fn main() -> Result<()> {
         other => bail!("no BPF programs for the architecture {other} yet: only x86_64 and aarch64"),
     };
     let clang = compiler()?;
-    let status = Command::new(&clang)
-        .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-std=gnu11"])
-        .args(["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"])
-        .arg(format!("-D{define}"))
-        .arg(format!("-I/usr/include/{multiarch}"))
-        // Debug sections name source files by path; keep the build machine's out of the object.
-        .arg(format!("-ffile-prefix-map={}=bpf", env::var("CARGO_MANIFEST_DIR")?))
-        .args(["-c", "c/tetragon.bpf.c", "-o"])
-        .arg(&out)
-        .status()
-        .with_context(|| format!("run {clang}"))?;
-    if !status.success() {
-        bail!("{clang} could not compile bpf/c/tetragon.bpf.c (its messages are above)");
+    for object in ["tetragon.bpf", "policy.bpf"] {
+        let status = Command::new(&clang)
+            .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-std=gnu11"])
+            .args(["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"])
+            .arg(format!("-D{define}"))
+            .arg(format!("-I/usr/include/{multiarch}"))
+            // Debug sections name source files by path; keep the build machine's out of the object.
+            .arg(format!("-ffile-prefix-map={}=bpf", env::var("CARGO_MANIFEST_DIR")?))
+            .arg("-c")
+            .arg(format!("c/{object}.c"))
+            .arg("-o")
+            .arg(out.join(format!("{object}.o")))
+            .status()
+            .with_context(|| format!("run {clang}"))?;
+        if !status.success() {
+            bail!("{clang} could not compile bpf/c/{object}.c (its messages are above)");
+        }
     }
     Ok(())
 }

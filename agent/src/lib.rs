@@ -16,6 +16,7 @@ pub mod kernel;
 pub mod listen;
 pub mod logging;
 pub mod pipeline;
+pub mod policies;
 pub mod process;
 pub mod runfiles;
 pub mod stats;

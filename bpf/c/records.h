@@ -19,6 +19,7 @@ enum record_kind {
 	RECORD_DATA = 4,
 	RECORD_SCAN = 5,
 	RECORD_CGROUP = 6,
+	RECORD_POLICY = 7, /* policy/plan.h */
 };
 
 /* A process image: a new one begins with every successful exec. Needs no map, is never used twice. */

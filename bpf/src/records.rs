@@ -25,6 +25,8 @@ macro_rules! record {
     };
 }
 
+pub(crate) use record;
+
 record! {
     /// A process image: a new one begins with every successful exec.
     #[derive(PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
@@ -337,6 +339,8 @@ macro_rules! constants {
     };
 }
 
+pub(crate) use constants;
+
 constants! {
     /// Values of [`RecordHeader::kind`].
     "record_kind" kind {
@@ -352,6 +356,8 @@ constants! {
         SCAN = "RECORD_SCAN" 5,
         /// [`CgroupRecord`](super::CgroupRecord).
         CGROUP = "RECORD_CGROUP" 6,
+        /// [`PolicyRecord`](crate::plan::PolicyRecord).
+        POLICY = "RECORD_POLICY" 7,
     }
 }
 
