@@ -80,7 +80,7 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
     let mut info = InfoFile::from_config(&config, pid);
     info.server_address = server.as_ref().map(|server| server.address().to_string()).unwrap_or_default();
 
-    let Parts { sensor, lifecycle, events, ledger, identity, attached, sees_transitions } =
+    let Parts { sensor, lifecycle, events, ledger, identity, attached, sees_transitions, shared: _, btf: _ } =
         BaseSensor::start(config.btf.as_deref(), &config.bpf_lib, rings)?;
     if !sees_transitions && config.enable_process_cred {
         warn!("binary_properties will not tell of privilege changes: no hook for them on this kernel");

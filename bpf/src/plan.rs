@@ -19,7 +19,7 @@ pub const CLASS_OTHERS: u32 = u32::MAX;
 /// Plans of one element of the rules.
 pub const RULE_PLANS: usize = 14;
 /// Elements of the rules for one class at one hook.
-pub const RULE_CHUNKS_MAX: usize = 64;
+pub const RULE_CHUNKS_MAX: usize = 16;
 /// Bytes of arguments that a record can carry.
 pub const POLICY_DATA_MAX: usize = 20480;
 /// Frames of a stack.
@@ -422,8 +422,6 @@ record! {
     /// Written by the kernel only; sums over all CPUs.
     #[derive(PartialEq, Eq, IntoBytes)]
     "plan_counters" PlanCounters {
-        /// Looked at.
-        calls: u64,
         /// Matched.
         matched: u64,
         /// Records in the ring.
@@ -553,6 +551,8 @@ constants! {
         ENTRY = "PHASE_ENTRY" 1,
         /// Return.
         RETURN = "PHASE_RETURN" 2,
+        /// It has returned, and no return filter matched: the entry is no event.
+        CANCELLED = "PHASE_CANCELLED" 3,
     }
 }
 
