@@ -31,6 +31,7 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::calls::{Ancestors, Calls};
 use crate::pipeline::gate::{Ask, Gate};
 use crate::policies::Catalogue;
+use crate::policies::stacks::Stacks;
 use crate::process::Describer;
 use crate::process::describe::Settings;
 use crate::process::procfs::ProcFs;
@@ -139,7 +140,11 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
         gate: Gate::new(Arc::clone(&store), ask, config.identity_wait()),
         store,
         tracker: Tracker::new(describer, capacity, config.ancestors_for("base")),
-        calls: Calls::new(catalogue, Ancestors::of(&config)),
+        calls: Calls::new(
+            catalogue,
+            Stacks::new(&config.procfs, config.expose_stack_addresses),
+            Ancestors::of(&config),
+        ),
         clock,
         origin,
         fanout,

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! policy records --> arguments --> joining (entry and return) --> call: the payload of an event
-//!                        ^
-//! engine --> catalogue --'
+//!                        ^                                      ^
+//! engine --> catalogue --'                             stacks --'
 //! ```
 
 pub mod arguments;
@@ -11,6 +11,7 @@ pub mod call;
 pub mod catalogue;
 pub mod engine;
 pub mod joining;
+pub mod stacks;
 mod text;
 
 pub use call::Call;

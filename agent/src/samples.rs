@@ -93,8 +93,12 @@ pub(crate) fn mk_store() -> Arc<Store> {
 }
 
 pub(crate) fn mk_describer(settings: Settings) -> Describer {
+    mk_describer_of(settings, mk_store())
+}
+
+pub(crate) fn mk_describer_of(settings: Settings, store: Arc<Store>) -> Describer {
     let settings = Settings { node_name: "node".to_owned(), ..settings };
-    Describer::new(settings, Arc::new(Clock::new()), mk_store(), Path::new("/proc"))
+    Describer::new(settings, Arc::new(Clock::new()), store, Path::new("/proc"))
 }
 
 /// A plan of a hook on `function` that reads these.

@@ -1,10 +1,11 @@
 use proptest::prelude::*;
+use tetragon_api::tetragon::KprobeArgument;
 use tetragon_api::tetragon::kprobe_argument::Arg;
-use tetragon_api::tetragon::{KprobeArgument, StackTraceEntry};
 use tetragon_bpf::records::{ProcessKey, transitions};
 
 use super::*;
 use crate::policies::call;
+use crate::policies::stacks::Stacks;
 use crate::process::describe::Settings;
 use crate::samples::{mk_describer, mk_exec, mk_hook, mk_key, mk_plan, mk_strings};
 
@@ -57,7 +58,12 @@ fn mk_call(attach: tetragon_policy::Attach, tid: u32, action_errno: i32) -> Arc<
     let mut plan = mk_plan("policy \"x\"", vec![]);
     plan.hook = Arc::new(mk_hook(attach, vec![]));
     let argument = |arg| KprobeArgument { label: "label".to_owned(), arg: Some(arg) };
-    let frame = StackTraceEntry { offset: 7, symbol: "symbol".to_owned(), ..StackTraceEntry::default() };
+    // Reads its symbols once, and then has them.
+    let procfs = tempfile::tempdir().unwrap();
+    std::fs::write(procfs.path().join("kallsyms"), "1000 T symbol\n").unwrap();
+    let stacks = Stacks::new(procfs.path(), true);
+    let kernel_stack = stacks.kernel(&0x1007u64.to_ne_bytes());
+    assert_eq!(kernel_stack.entries().len(), 1);
     Arc::new(Call {
         plan: Arc::new(plan),
         tid,
@@ -66,8 +72,8 @@ fn mk_call(attach: tetragon_policy::Attach, tid: u32, action_errno: i32) -> Arc<
         action: call::action(2),
         return_action: call::action(0),
         action_errno,
-        kernel_stack: vec![frame.clone()],
-        user_stack: vec![frame],
+        kernel_stack,
+        user_stack: stacks.user(1, &0x2000u64.to_ne_bytes()),
     })
 }
 
@@ -106,10 +112,10 @@ fn the_event_of_a_call_has_the_format_of_the_contract() {
     let expected = concat!(
         r#","function_name":"function","args":[{"string_arg":"a\"b","label":"label"},"#,
         r#"{"size_arg":"1","label":"label"}],"return":{"int_arg":-2,"label":"label"},"#,
-        r#""action":"KPROBE_ACTION_SIGKILL","kernel_stack_trace":[{"offset":"7","symbol":"symbol"}],"#,
+        r#""action":"KPROBE_ACTION_SIGKILL","kernel_stack_trace":[{"address":"4103","offset":"7","symbol":"symbol"}],"#,
         r#""policy_name":"policy \"x\"","return_action":"KPROBE_ACTION_POST","#,
         r#""message":"a \\\"message\\\"","tags":["observability.process"],"#,
-        r#""user_stack_trace":[{"offset":"7","symbol":"symbol"}]},"node_name""#,
+        r#""user_stack_trace":[{"address":"8192"}]},"node_name""#,
     );
     assert!(text.starts_with(r#"{"process_kprobe":{"process":{"exec_id""#), "{text}");
     assert!(text.contains(expected), "{text}");

@@ -13,6 +13,7 @@ use crate::event::{Kin, Payload};
 use crate::policies::arguments::{self, Positioned};
 use crate::policies::call;
 use crate::policies::joining::{CallKey, Joining};
+use crate::policies::stacks::Stacks;
 use crate::policies::{Call, Catalogue, PlanInfo};
 use crate::stats::Fate;
 use crate::tracker::Tracker;
@@ -71,6 +72,7 @@ pub(super) enum Handled {
 #[derive(Debug)]
 pub struct Calls {
     catalogue: Arc<Catalogue>,
+    stacks: Stacks,
     ancestors: Ancestors,
     /// Calls that are events whatever they return.
     joining: Joining<Entered>,
@@ -82,9 +84,10 @@ pub struct Calls {
 
 impl Calls {
     /// Knows the plans of the catalogue.
-    pub fn new(catalogue: Arc<Catalogue>, ancestors: Ancestors) -> Self {
+    pub fn new(catalogue: Arc<Catalogue>, stacks: Stacks, ancestors: Ancestors) -> Self {
         Self {
             catalogue,
+            stacks,
             ancestors,
             joining: Joining::default(),
             filtered: Joining::default(),
@@ -142,8 +145,8 @@ impl Calls {
             action: call::action(record.action),
             return_action: KprobeAction::Post,
             action_errno: record.action_error.saturating_neg(),
-            kernel_stack: Vec::new(),
-            user_stack: Vec::new(),
+            kernel_stack: self.stacks.kernel(part(data, record.kernel_stack_at, record.kernel_stack_len)),
+            user_stack: self.stacks.user(record.tid, part(data, record.user_stack_at, record.user_stack_len)),
         };
         if !self.ancestors.wanted(call.event_type()) {
             kin.ancestors = Arc::default();
@@ -225,6 +228,11 @@ impl Calls {
     }
 }
 
+/// Decoding has made sure that it is there.
+fn part(data: &[u8], at: u32, len: u32) -> &[u8] {
+    data.get(at as usize..).and_then(|rest| rest.get(..len as usize)).unwrap_or_default()
+}
+
 impl Entered {
     fn event(self) -> Outgoing {
         let Self { kin, mut call, args, boot_ns } = self;
@@ -237,3 +245,6 @@ impl Entered {
         self.call.plan.returns_unconditionally.then(|| self.event())
     }
 }
+
+#[cfg(test)]
+mod tests;

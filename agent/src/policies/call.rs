@@ -7,11 +7,12 @@ use tetragon_api::tetragon::get_events_response::Event as WirePayload;
 use tetragon_api::tetragon::kprobe_argument::Arg;
 use tetragon_api::tetragon::{
     EventType, KprobeAction, KprobeArgument, Process, ProcessKprobe, ProcessLsm, ProcessTracepoint,
-    ProcessUprobe, StackTraceEntry,
+    ProcessUprobe,
 };
 use tetragon_policy::Attach;
 
 use super::PlanInfo;
+use super::stacks::{KernelStack, UserStack};
 
 /// A matching call, whole.
 #[derive(Debug, Clone)]
@@ -31,9 +32,9 @@ pub struct Call {
     /// Why that failed; 0: it did not.
     pub action_errno: i32,
     /// Leaf first.
-    pub kernel_stack: Vec<StackTraceEntry>,
+    pub kernel_stack: KernelStack,
     /// Leaf first.
-    pub user_stack: Vec<StackTraceEntry>,
+    pub user_stack: UserStack,
 }
 
 /// The contract's name of an action, by the kernel programs' number.
@@ -78,12 +79,12 @@ impl Call {
                 args,
                 r#return: self.returned.clone(),
                 action,
-                kernel_stack_trace: self.kernel_stack.clone(),
+                kernel_stack_trace: self.kernel_stack.entries(),
                 policy_name,
                 return_action: self.return_action.into(),
                 message,
                 tags,
-                user_stack_trace: self.user_stack.clone(),
+                user_stack_trace: self.user_stack.entries(),
                 ancestors,
                 data: Vec::new(),
                 action_errno,
