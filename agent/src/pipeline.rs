@@ -458,7 +458,8 @@ impl State {
         self.parts.tracker.expire(now);
         self.parts.store.expire();
         self.arguments.expire(now);
-        self.parts.calls.expire();
+        self.parts.calls.expire(&mut self.called);
+        self.pass_calls();
         let lost = self.report_silent_losses();
         let skipped = self.skipped();
         let paused = self.last_scan.is_some_and(|last| last.elapsed() < RESCAN_PAUSE);

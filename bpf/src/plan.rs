@@ -554,6 +554,8 @@ constants! {
         ENTRY = "PHASE_ENTRY" 1,
         /// Return.
         RETURN = "PHASE_RETURN" 2,
+        /// It has returned, and no return filter matched: the entry is no event.
+        CANCELLED = "PHASE_CANCELLED" 3,
     }
 }
 

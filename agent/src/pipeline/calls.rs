@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tetragon_api::tetragon::kprobe_argument::Arg;
 use tetragon_api::tetragon::{EventType, KprobeAction, PolicyEventStatus};
-use tetragon_bpf::plan::{PolicyRecord, action_kind, phase};
+use tetragon_bpf::plan::{PolicyRecord, phase};
 use tracing::debug;
 
 use super::gate::Outgoing;
@@ -108,10 +108,13 @@ impl Calls {
             self.status.unknown_policy += 1;
             return Handled::Done(Fate::Malformed);
         };
-        let outcome = if u32::from(record.phase) == phase::RETURN {
-            self.returns(record, data, &plan)
-        } else {
-            self.enters(tracker, (record, data), plan, anyway, out)
+        let outcome = match u32::from(record.phase) {
+            phase::RETURN => self.returns(record, data, &plan),
+            phase::CANCELLED => {
+                self.waiting(&plan).take(&CallKey::from(record));
+                Ok(Handled::Done(Fate::Absorbed))
+            }
+            _ => self.enters(tracker, (record, data), plan, anyway, out),
         };
         outcome.unwrap_or_else(|error| {
             debug!(%error, "record not understood");
@@ -173,9 +176,6 @@ impl Calls {
             self.status.entries_missing += 1;
             return Ok(Handled::Done(Fate::Absorbed));
         };
-        if u32::from(record.action) == action_kind::NO_POST {
-            return Ok(Handled::Done(Fate::Absorbed));
-        }
         let Entered { call, args, .. } = &mut entered;
         call.returned = arguments::at_return(record, data, &plan.hook, args)?;
         call.return_action = call::action(record.action);
@@ -208,9 +208,17 @@ impl Calls {
         }
     }
 
-    /// Forgets plans whose last records have come.
-    pub(super) fn expire(&self) {
-        self.catalogue.expire();
+    /// Forgets plans whose last records have come. `out` gets their calls that did not return: nothing will tell of that
+    /// any more.
+    pub(super) fn expire(&mut self, out: &mut Vec<Outgoing>) {
+        let Self { catalogue, joining, filtered, status, .. } = self;
+        catalogue.expire();
+        let over = |key: &CallKey| catalogue.get(key.plan, key.generation).is_none();
+        filtered.end_those(over);
+        for entered in joining.end_those(over) {
+            status.returns_missing += 1;
+            out.extend(entered.alone());
+        }
     }
 
     /// Figures; `waiting` are records that have not been handled.

@@ -150,7 +150,9 @@ fn read(
 
 /// Why there is nothing to show.
 fn problem(value: &Value<'_>) -> Option<&'static str> {
-    if !value.has(captured_flags::READ) {
+    let Captured { len, value: number, .. } = value.captured;
+    let no_room = value.has(captured_flags::TRUNCATED) && (*len, *number) == (0, 0);
+    if !value.has(captured_flags::READ) || no_room {
         Some(NOT_READ)
     } else if !value.has(captured_flags::UNREADABLE) {
         None

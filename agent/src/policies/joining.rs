@@ -11,8 +11,10 @@ const WAITING_MAX: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallKey {
     tid: u32,
-    plan: u32,
-    generation: u64,
+    /// Place of the plan.
+    pub plan: u32,
+    /// Of the plan.
+    pub generation: u64,
     entry_ns: u64,
 }
 
@@ -77,9 +79,15 @@ impl<T> Joining<T> {
         if !self.by_process.contains_key(&tgid) {
             return Vec::new();
         }
-        self.order.retain(|key| self.calls.contains_key(key));
         let of_process = |key: &&CallKey| self.calls.get(*key).is_some_and(|it| it.tgid == tgid);
         let keys: Vec<CallKey> = self.order.iter().filter(of_process).copied().collect();
+        keys.iter().filter_map(|key| self.take(key)).collect()
+    }
+
+    /// Takes the calls whose keys are such. In the order of their coming.
+    pub fn end_those(&mut self, such: impl Fn(&CallKey) -> bool) -> Vec<T> {
+        let those = |key: &&CallKey| self.calls.contains_key(*key) && such(key);
+        let keys: Vec<CallKey> = self.order.iter().filter(those).copied().collect();
         keys.iter().filter_map(|key| self.take(key)).collect()
     }
 
@@ -154,6 +162,17 @@ mod tests {
         assert_eq!(joining.end(1), Vec::<&str>::new());
         assert_eq!(joining.end_all(), ["b"]);
         assert!(joining.is_empty() && joining.by_process.is_empty());
+    }
+
+    #[test]
+    fn the_end_of_a_plan_ends_its_calls_alone() {
+        let mut joining = Joining::default();
+        joining.insert(key(1, 10), 1, "a");
+        joining.insert(CallKey { plan: 2, ..key(1, 10) }, 1, "b");
+        joining.insert(key(2, 10), 2, "c");
+        joining.take(&key(2, 10));
+        assert_eq!(joining.end_those(|key| key.plan == 1), ["a"]);
+        assert_eq!(joining.end_all(), ["b"]);
     }
 
     #[test]

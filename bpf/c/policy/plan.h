@@ -292,6 +292,7 @@ enum policy_phase {
 	PHASE_CALL = 0,	      /* all there is */
 	PHASE_ENTRY = 1,      /* its return will follow */
 	PHASE_RETURN = 2,
+	PHASE_CANCELLED = 3, /* it has returned, and no return filter matched: the entry is no event */
 };
 
 /* A matching call. Followed by data_len bytes: what arguments and stacks refer to. */

@@ -165,16 +165,32 @@ fn a_call_whose_process_ends_is_reported_without_return() {
 }
 
 #[test]
-fn a_return_that_suppresses_its_event_takes_the_call_with_it() {
+fn a_return_that_matches_no_filter_takes_the_call_with_it() {
     let mut setup = mk_setup();
     let key = mk_key(10, 100, 1);
     setup.exec(key);
-    let entry = mk_entry(key, 500);
-    setup.fate(&entry);
-    let back = PolicyRecord { action: action_kind::NO_POST.try_into().unwrap(), ..mk_return(&entry, 600) };
-    assert_eq!(setup.fate(&back), Fate::Absorbed);
+    for plan in [1, 2] {
+        let entry = PolicyRecord { plan, ..mk_entry(key, 500) };
+        setup.fate(&entry);
+        let back = PolicyRecord { phase: 3, ..mk_return(&entry, 600) };
+        assert_eq!(setup.fate(&back), Fate::Absorbed);
+    }
     let status = setup.calls.status(0);
     assert_eq!((status.returns_awaited, status.joined, status.entries_missing), (0, 0, 0));
+}
+
+#[test]
+fn a_call_whose_policy_is_gone_does_not_wait_for_ever() {
+    let mut setup = mk_setup();
+    let key = mk_key(10, 100, 1);
+    setup.exec(key);
+    setup.fate(&mk_entry(key, 500));
+    setup.calls.expire(&mut setup.out);
+    assert!(setup.alone().is_empty());
+    setup.calls.catalogue = Arc::default();
+    setup.calls.expire(&mut setup.out);
+    assert_eq!(setup.alone().len(), 1);
+    assert_eq!(setup.calls.status(0).returns_awaited, 0);
 }
 
 #[test]

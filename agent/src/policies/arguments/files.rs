@@ -36,8 +36,8 @@ impl File {
         let mode = value.captured.mode;
         let incomplete = value.has(captured_flags::INCOMPLETE);
         let mut path = to_text(until_nul(value.bytes));
-        // Pipes, sockets and the like have no path.
-        if path.is_empty() && !incomplete && matches!(mode & libc::S_IFMT, 0 | libc::S_IFDIR) {
+        // Of a file that is known, such as a pipe, an empty path says that it has none.
+        if path.is_empty() && !incomplete && mode == 0 {
             path.push('/');
         }
         if value.has(captured_flags::UNLINKED) {

@@ -139,6 +139,11 @@ fn bytes_tell_how_many_there_were() {
         let cut = mk_captured(capture, 3, 5000);
         let expected = KprobeTruncatedBytes { bytes_arg: data.to_vec().into(), orig_size: 5000 };
         assert_eq!(shown(ty, cut, data), Arg::TruncatedBytesArg(expected));
+        // Of scattered bytes it may only be known that there were more.
+        let mut more = whole;
+        more.flags |= u16::try_from(captured_flags::TRUNCATED).unwrap();
+        let expected = KprobeTruncatedBytes { bytes_arg: data.to_vec().into(), orig_size: 3 };
+        assert_eq!(shown(ty, more, data), Arg::TruncatedBytesArg(expected));
         let tracepoint = mk_tracepoint(vec![mk_reader(ty)]);
         assert_eq!(one(&tracepoint, cut, data), Arg::BytesArg(data.to_vec().into()));
     }
@@ -167,10 +172,11 @@ fn files_have_path_flags_and_permission() {
         own(("tail/x", "unresolvedPathComponents", "-rw-------"))
     );
     assert_eq!(file("/tmp/x", unlinked, 0o100_600), own(("/tmp/x (deleted)", "", "-rw-------")));
-    assert_eq!(file("", 0, 0o040_755), own(("/", "", "drwxr-xr-x")));
+    assert_eq!(file("/", 0, 0o040_755), own(("/", "", "drwxr-xr-x")));
     assert_eq!(file("", 0, 0), own(("/", "", "---------")));
-    // Neither a pipe nor the unknown beginning of a path is the root.
+    // Neither a pipe, nor an anonymous inode, nor the unknown beginning of a path is the root.
     assert_eq!(file("", 0, 0o010_600), own(("", "", "prw-------")));
+    assert_eq!(file("", 0, 0o600), own(("", "", "rw-------")));
     assert_eq!(file("", incomplete, 0).0, "");
 }
 
@@ -374,6 +380,8 @@ fn what_could_not_be_read_says_so() {
     assert_eq!(message(tried, capture::STRING), "Bad address for basic type");
     assert_eq!(message(tried, capture::FD), "Bad file descriptor");
     assert_eq!(message(0, capture::STRING), "Not read: no room in the record");
+    let cut = captured_flags::READ | captured_flags::TRUNCATED;
+    assert_eq!(message(cut, capture::STRING), "Not read: no room in the record");
 }
 
 #[test]
