@@ -1,6 +1,6 @@
 //! Records of policies that have left their ring and are not handled yet.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::mem;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,8 @@ impl Waiting {
 pub(super) struct Queue {
     fresh: VecDeque<Waiting>,
     stranded: VecDeque<(u32, Waiting)>,
+    /// Whose these are.
+    by_process: HashSet<u32>,
     spare: Vec<Waiting>,
     bytes: usize,
 }
@@ -68,17 +70,19 @@ impl Queue {
     pub(super) fn strand(&mut self, tgid: u32, mut waiting: Waiting) {
         waiting.since.get_or_insert_with(Instant::now);
         self.stranded.push_back((tgid, waiting));
+        self.by_process.insert(tgid);
     }
 
     /// Whether an earlier record of the process waits for it to become known.
     pub(super) fn strands(&self, tgid: u32) -> bool {
-        self.stranded.iter().any(|(other, _)| *other == tgid)
+        !self.by_process.is_empty() && self.by_process.contains(&tgid)
     }
 
     /// Takes out all that are stranded, to be tried again; each with whether it has waited long enough.
     pub(super) fn take_stranded(&mut self) -> impl Iterator<Item = (Waiting, bool)> + use<> {
         let full = self.is_full();
         let long_enough = |since: Option<Instant>| since.is_none_or(|it| it.elapsed() >= STRANDED_LIMIT);
+        self.by_process.clear();
         let stranded = mem::take(&mut self.stranded).into_iter();
         stranded.map(move |(_, waiting)| {
             let over = full || long_enough(waiting.since);

@@ -137,7 +137,7 @@ fn read(
     let mut push = |arg| out.push((position, labelled(reader, tracepoint, arg)));
     if let Some(problem) = problem(&value) {
         push(error(problem));
-    } else if u32::from(captured.capture) == capture::CONST_BUF {
+    } else if let Capture::Array { element: 8, .. } = reader.capture {
         for element in value.bytes.chunks_exact(8) {
             push(Arg::SizeArg(u64::from_ne_bytes(element.try_into().unwrap_or_default())));
         }
@@ -182,7 +182,9 @@ fn show(value: &Value<'_>) -> Option<Arg> {
         capture::S64 => Arg::LongArg(number as i64),
         capture::U64 | capture::SIZE | capture::SYSCALL64 => Arg::SizeArg(number),
         capture::STRING | capture::FILENAME | capture::NET_DEVICE | capture::DATA_LOC => text::string(value),
-        capture::CHAR_BUF | capture::CHAR_IOVEC | capture::IOV_ITER => text::bytes(value),
+        capture::CHAR_BUF | capture::CHAR_IOVEC | capture::IOV_ITER | capture::CONST_BUF => {
+            text::bytes(value)
+        }
         capture::FILE | capture::KIOCB | capture::FD => files::file(value),
         capture::PATH => files::path(value),
         capture::LINUX_BINPRM => files::program(value),

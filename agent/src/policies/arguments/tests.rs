@@ -386,7 +386,7 @@ fn what_could_not_be_read_says_so() {
 
 #[test]
 fn arrays_of_a_tracepoint_are_one_argument_an_element() {
-    let reader = Reader { capture: Capture::Array { size: 24 }, ..mk_reader(ArgType::Int) };
+    let reader = Reader { capture: Capture::Array { size: 24, element: 8 }, ..mk_reader(ArgType::Int) };
     let mut record = mk_call(mk_key(1, 1, 1), 1);
     record.readers = 2;
     record.arg[0] = mk_captured(capture::CONST_BUF, 24, 0);
@@ -396,6 +396,10 @@ fn arrays_of_a_tracepoint_are_one_argument_an_element() {
     let expected = [Arg::SizeArg(1), Arg::SizeArg(u64::MAX), Arg::SizeArg(3), Arg::IntArg(9)];
     assert_eq!(args.iter().map(|(_, it)| it.arg.clone().unwrap()).collect::<Vec<_>>(), expected);
     assert!(args.iter().all(|(_, it)| it.label.is_empty()), "tracepoints show no labels");
+    let name = Reader { capture: Capture::Array { size: 24, element: 1 }, ..mk_reader(ArgType::Int) };
+    let args = at_entry(&record, &data, &mk_tracepoint(vec![name, mk_reader(ArgType::Int)])).unwrap();
+    assert_eq!(args[0].1.arg, Some(Arg::BytesArg(data.into())));
+    assert_eq!(args[1].1.arg, Some(Arg::IntArg(9)));
 }
 
 #[test]
