@@ -80,7 +80,7 @@ impl Event {
     /// An event that has been encoded for nobody yet.
     pub fn new(payload: Payload, time: Timestamp, origin: Arc<Origin>) -> Self {
         let processes: usize = payload.kin().map_or(0, |kin| kin.members().map(|info| info.weight()).sum());
-        let weight = processes + if let Payload::Call { call, .. } = &payload { call.weight() } else { 0 };
+        let weight = processes + payload.own_weight();
         Self { payload, time, origin, weight, json: OnceLock::new(), proto: OnceLock::new() }
     }
 
@@ -214,6 +214,11 @@ impl Payload {
             Payload::Exec(kin) | Payload::Exit { kin, .. } | Payload::Call { kin, .. } => Some(kin),
             Payload::Gap { .. } => None,
         }
+    }
+
+    /// Bytes that it does not share with other events, about.
+    pub fn own_weight(&self) -> usize {
+        if let Payload::Call { call, .. } = self { call.weight() } else { 0 }
     }
 
     /// The process it is about.

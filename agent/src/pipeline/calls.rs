@@ -59,7 +59,7 @@ struct Entered {
 
 /// What became of a record.
 #[derive(Debug)]
-pub(super) enum Handled {
+pub enum Handled {
     /// The process is not known.
     Stranger,
     /// Nothing more to do.
@@ -96,7 +96,7 @@ impl Calls {
     }
 
     /// Handles a record. `anyway`: also if its process is not known. `out` gets calls that gave way.
-    pub(super) fn handle(
+    pub fn handle(
         &mut self,
         tracker: &mut Tracker,
         (record, data): (&PolicyRecord, &[u8]),
