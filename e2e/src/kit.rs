@@ -19,6 +19,7 @@ pub mod mounts;
 pub mod netns;
 pub mod nri_hook;
 pub mod oci;
+pub mod policies;
 pub mod podman;
 pub mod process;
 pub mod rpc;

@@ -67,6 +67,7 @@ fn perform(line: Line<'_>) -> ! {
         b"deep-chdir" => deep_chdir(rest),
         b"rmdir-cwd" => remove_cwd(rest),
         b"failed-exec" => failed_exec(rest),
+        b"syscall" => system_call(rest),
         other => broken(&format!("unknown verb {:?}", String::from_utf8_lossy(other))),
     }
 }
@@ -135,6 +136,47 @@ fn kill_self(signal: i32) -> ! {
         libc::kill(libc::getpid(), signal);
     }
     broken("survived its own signal")
+}
+
+/// `syscall NUMBER [ARGUMENT]... . ...`: a system call whose outcome does not matter. An argument is a number, `s:TEXT`
+/// (a pointer to it) or `unmapped` (a pointer to a page that is not there yet).
+fn system_call(line: Line<'_>) -> ! {
+    let (call, mut rest) = leading_number(line);
+    let mut arguments = [0i64; 6];
+    let mut used = 0;
+    while let Some((word, after)) = rest.split_first() {
+        rest = after;
+        let bytes = word.to_bytes();
+        if bytes == b"." {
+            break;
+        }
+        let Some(slot) = arguments.get_mut(used) else { broken("more than six arguments") };
+        used += 1;
+        *slot = if bytes.starts_with(b"s:") {
+            // SAFETY: within the word, whose end is that of the text.
+            unsafe { word.as_ptr().add(2) as i64 }
+        } else if bytes == b"unmapped" {
+            fresh_page()
+        } else {
+            let text = word.to_str().unwrap_or_default();
+            text.parse().unwrap_or_else(|_| broken(&format!("{text:?} is no argument")))
+        };
+    }
+    let [a, b, c, d, e, f] = arguments;
+    // SAFETY: pointers are to words of the command line or to a page of ours, or meant to be wrong.
+    unsafe { libc::syscall(call.into(), a, b, c, d, e, f) };
+    perform(rest)
+}
+
+/// A page that the kernel has promised and not yet given.
+fn fresh_page() -> i64 {
+    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a fresh mapping at a place that the kernel chooses.
+    let page = unsafe { libc::mmap(ptr::null_mut(), 4096, prot, flags, -1, 0) };
+    if page == libc::MAP_FAILED {
+        broken("mmap");
+    }
+    page as i64
 }
 
 /// `sleep MILLISECONDS ...`

@@ -28,6 +28,8 @@ pub trait EventExt {
     fn exec(&self) -> Option<&ProcessExec>;
     /// The exit event in it.
     fn exit(&self) -> Option<&ProcessExit>;
+    /// The name of the policy that it is of.
+    fn policy(&self) -> Option<&str>;
     /// The process it is about.
     fn process(&self) -> Option<&Process>;
     /// The parent of that.
@@ -53,8 +55,22 @@ impl EventExt for Event {
         }
     }
 
+    fn policy(&self) -> Option<&str> {
+        match self.event.as_ref()? {
+            Payload::ProcessKprobe(it) => Some(&it.policy_name),
+            Payload::ProcessTracepoint(it) => Some(&it.policy_name),
+            _ => None,
+        }
+    }
+
     fn process(&self) -> Option<&Process> {
-        self.exec().and_then(|exec| exec.process.as_ref()).or_else(|| self.exit()?.process.as_ref())
+        match self.event.as_ref()? {
+            Payload::ProcessExec(it) => it.process.as_ref(),
+            Payload::ProcessExit(it) => it.process.as_ref(),
+            Payload::ProcessKprobe(it) => it.process.as_ref(),
+            Payload::ProcessTracepoint(it) => it.process.as_ref(),
+            _ => None,
+        }
     }
 
     fn parent(&self) -> Option<&Process> {

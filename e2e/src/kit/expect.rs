@@ -26,6 +26,11 @@ pub fn exit() -> Expect {
 }
 
 impl Expect {
+    /// Any event at all.
+    pub fn any() -> Self {
+        Self { conditions: Vec::new() }
+    }
+
     /// Adds a condition and how it is shown.
     #[must_use]
     pub fn that(mut self, description: impl Into<String>, check: impl Fn(&Event) -> bool + 'static) -> Self {

@@ -8,6 +8,7 @@ mod hooks;
 mod identity;
 mod losses;
 mod oci;
+mod policies;
 mod running;
 mod runtimes;
 mod storm;
@@ -29,5 +30,6 @@ fn main() -> ExitCode {
         bad_input::suite(),
         oci::suite(),
         hooks::suite(),
+        policies::suite(),
     ])
 }
