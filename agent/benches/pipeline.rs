@@ -116,7 +116,7 @@ impl Agent {
             }
             Record::Exec(exec, strings) => (self.tracker.exec(exec, strings), exec.header.boot_ns),
             Record::Exit(exit) => (self.tracker.exit(exit), exit.header.boot_ns),
-            Record::Data(..) | Record::Cgroup(_) => unreachable!("there are none"),
+            Record::Data(..) | Record::Cgroup(_) | Record::Policy(..) => unreachable!("there are none"),
         };
         let Verdict::Event(payload) = payload else { unreachable!("every image is new: {payload:?}") };
         Some(self.event(payload, boot_ns))

@@ -28,7 +28,10 @@ use crate::kernel::sensor::{BaseSensor, Parts};
 use crate::listen::Listener;
 use crate::logging::LevelHandle;
 use crate::pipeline::Pipeline;
+use crate::pipeline::calls::{Ancestors, Calls};
 use crate::pipeline::gate::{Ask, Gate};
+use crate::policies::Catalogue;
+use crate::policies::stacks::Stacks;
 use crate::process::Describer;
 use crate::process::describe::Settings;
 use crate::process::procfs::ProcFs;
@@ -80,7 +83,7 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
     let mut info = InfoFile::from_config(&config, pid);
     info.server_address = server.as_ref().map(|server| server.address().to_string()).unwrap_or_default();
 
-    let Parts { sensor, lifecycle, events, ledger, identity, attached, sees_transitions } =
+    let Parts { sensor, lifecycle, events, ledger, identity, attached, sees_transitions, shared: _, btf: _ } =
         BaseSensor::start(config.btf.as_deref(), &config.bpf_lib, rings)?;
     if !sees_transitions && config.enable_process_cred {
         warn!("binary_properties will not tell of privilege changes: no hook for them on this kernel");
@@ -125,6 +128,7 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
         started,
         pipeline_alive: Arc::clone(&alive),
     });
+    let catalogue = Arc::new(Catalogue::default());
     let capacity = usize::try_from(config.process_cache_size).unwrap_or(usize::MAX);
     let pipeline = Pipeline {
         sensor,
@@ -136,6 +140,11 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
         gate: Gate::new(Arc::clone(&store), ask, config.identity_wait()),
         store,
         tracker: Tracker::new(describer, capacity, config.ancestors_for("base")),
+        calls: Calls::new(
+            catalogue,
+            Stacks::new(&config.procfs, config.expose_stack_addresses),
+            Ancestors::of(&config),
+        ),
         clock,
         origin,
         fanout,

@@ -1,5 +1,6 @@
 //! Bytes from a ring, read as records. Borrows; copies nothing.
 
+use tetragon_bpf::plan::{PolicyRecord, captured_flags};
 use tetragon_bpf::records::{
     CgroupRecord, DataRecord, ExecRecord, ExitRecord, ForkRecord, RecordHeader, kind,
 };
@@ -21,6 +22,8 @@ pub enum Record<'a> {
     Cgroup(&'a CgroupRecord),
     /// A piece of an argument list.
     Data(&'a DataRecord, &'a [u8]),
+    /// A call that matched a policy. All offsets in the record lie within the data.
+    Policy(&'a PolicyRecord, &'a [u8]),
 }
 
 /// A record that is not what its header says. Cannot happen while agent and object are of one build.
@@ -63,6 +66,11 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
                 record.bytes.get(..record.len as usize).ok_or(Malformed::Short { kind, len: bytes.len() })?;
             Ok(Record::Data(record, piece))
         }
+        kind::POLICY => {
+            let (record, rest) = PolicyRecord::ref_from_prefix(bytes).map_err(|_| short)?;
+            let data = policy_data(record, rest).ok_or(Malformed::Short { kind, len: bytes.len() })?;
+            Ok(Record::Policy(record, data))
+        }
         other => Err(Malformed::Kind(other)),
     }
 }
@@ -73,6 +81,19 @@ fn exec_strings<'a>(record: &ExecRecord, rest: &'a [u8]) -> Option<ExecStrings<'
     let (cwd, rest) = rest.split_at_checked(record.cwd_len as usize)?;
     let arguments = rest.get(..record.args_inline_len as usize)?;
     Some(ExecStrings { filename, cgroup_name, cwd, arguments, arguments_cut: false })
+}
+
+fn policy_data<'a>(record: &PolicyRecord, rest: &'a [u8]) -> Option<&'a [u8]> {
+    let data = rest.get(..record.data_len as usize)?;
+    let within = |at: u32, len: u32| {
+        let at = at as usize;
+        at.checked_add(len as usize).is_some_and(|end| end <= data.len())
+    };
+    let elsewhere = |flags: u16| u32::from(flags) & captured_flags::IN_PIECES != 0;
+    let all = record.arg.iter().all(|arg| elsewhere(arg.flags) || within(arg.offset, arg.len))
+        && within(record.kernel_stack_at, record.kernel_stack_len)
+        && within(record.user_stack_at, record.user_stack_len);
+    all.then_some(data)
 }
 
 #[cfg(test)]
@@ -88,6 +109,33 @@ mod tests {
         bytes[0] = u64::from(kind::EXEC) << 32;
         let bytes = zerocopy::IntoBytes::as_bytes(&bytes);
         assert_eq!(decode(bytes).unwrap_err(), Malformed::Short { kind: kind::EXEC, len: 64 });
+    }
+
+    #[test]
+    fn what_points_out_of_a_policy_record_is_an_error() {
+        let mut record = crate::samples::mk_call(crate::samples::mk_key(1, 1, 1), 1);
+        record.arg[2].offset = 4;
+        record.arg[2].len = 4;
+        let good = crate::samples::mk_call_bytes(&record, b"12345678");
+        let bytes = zerocopy::IntoBytes::as_bytes(good.as_slice());
+        assert!(matches!(decode(bytes), Ok(Record::Policy(_, b"12345678"))));
+        let wrong: [fn(&mut PolicyRecord); 5] = [
+            |it| it.arg[2].len = 5,
+            |it| it.arg[2].offset = u32::MAX,
+            |it| it.kernel_stack_len = 16,
+            |it| (it.user_stack_at, it.user_stack_len) = (8, 8),
+            |it| it.data_len = 4096,
+        ];
+        for change in wrong {
+            let mut bad = good.clone();
+            let (record, _) =
+                PolicyRecord::mut_from_prefix(zerocopy::IntoBytes::as_mut_bytes(bad.as_mut_slice())).unwrap();
+            change(record);
+            assert!(matches!(
+                decode(zerocopy::IntoBytes::as_bytes(bad.as_slice())),
+                Err(Malformed::Short { kind: kind::POLICY, .. })
+            ));
+        }
     }
 
     proptest! {

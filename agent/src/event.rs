@@ -13,6 +13,8 @@ use tetragon_api::tetragon::{
 };
 use tetragon_filters::EventView;
 
+use crate::policies::Call;
+use crate::policies::call::WireFamily;
 use crate::process::ProcessInfo;
 
 /// The processes that an event is about.
@@ -39,6 +41,13 @@ pub enum Payload {
         signal: &'static str,
         /// Exit code.
         status: u32,
+    },
+    /// A call matched a policy.
+    Call {
+        /// Who called.
+        kin: Kin,
+        /// What.
+        call: Arc<Call>,
     },
     /// So many records or events are missing here.
     Gap {
@@ -70,11 +79,12 @@ pub struct Event {
 impl Event {
     /// An event that has been encoded for nobody yet.
     pub fn new(payload: Payload, time: Timestamp, origin: Arc<Origin>) -> Self {
-        let weight = payload.kin().map_or(0, |kin| kin.members().map(|info| info.weight()).sum());
+        let processes: usize = payload.kin().map_or(0, |kin| kin.members().map(|info| info.weight()).sum());
+        let weight = processes + payload.own_weight();
         Self { payload, time, origin, weight, json: OnceLock::new(), proto: OnceLock::new() }
     }
 
-    /// Bytes of the strings of its processes, about.
+    /// Bytes of the strings of its processes and of its arguments, about.
     pub fn weight(&self) -> usize {
         self.weight
     }
@@ -94,6 +104,18 @@ impl Event {
                     kin.with_json(|family| compose::json_exit(&mut line, family, &exit, &self.envelope()));
                     line
                 }
+                Payload::Call { kin, call } => match call.without_processes(!kin.ancestors.is_empty()) {
+                    Some(rest) => {
+                        let text = rest.json();
+                        let mut line = String::with_capacity(256 + kin.json_len() + text.len());
+                        let (name, envelope) = (rest.name(), self.envelope());
+                        kin.with_json_of_thread(call.tid, |family| {
+                            compose::json_call(&mut line, name, family, &text, &envelope);
+                        });
+                        line
+                    }
+                    None => json::event_to_string(&self.message()),
+                },
                 Payload::Exec(_) | Payload::Gap { .. } => json::event_to_string(&self.message()),
             };
             line.push('\n');
@@ -115,6 +137,18 @@ impl Event {
                 kin.with_proto(|family| compose::proto_exit(&mut out, family, &exit, &self.envelope()));
                 out.into()
             }
+            Payload::Call { kin, call } => match call.without_processes(!kin.ancestors.is_empty()) {
+                Some(rest) => {
+                    let bytes = rest.proto();
+                    let mut out = Vec::with_capacity(128 + kin.proto_len() + bytes.len());
+                    let (field, envelope) = (rest.ancestors_field(), self.envelope());
+                    kin.with_proto_of_thread(call.tid, |family| {
+                        compose::proto_call(&mut out, call.event_type(), family, &bytes, field, &envelope);
+                    });
+                    out.into()
+                }
+                None => self.message().encode_to_vec().into(),
+            },
             Payload::Exec(_) | Payload::Gap { .. } => self.message().encode_to_vec().into(),
         })
     }
@@ -134,6 +168,11 @@ impl Event {
                 signal: (*signal).to_owned(),
                 status: *status,
                 time: Some(self.time),
+                ancestors: kin.ancestors.iter().map(wire).collect(),
+            }),
+            Payload::Call { kin, call } => call.message(WireFamily {
+                process: Some(kin.process.wire_of_thread(call.tid)),
+                parent: kin.parent.as_ref().map(wire),
                 ancestors: kin.ancestors.iter().map(wire).collect(),
             }),
             Payload::Gap { lost } => {
@@ -172,9 +211,14 @@ impl Event {
 impl Payload {
     fn kin(&self) -> Option<&Kin> {
         match self {
-            Payload::Exec(kin) | Payload::Exit { kin, .. } => Some(kin),
+            Payload::Exec(kin) | Payload::Exit { kin, .. } | Payload::Call { kin, .. } => Some(kin),
             Payload::Gap { .. } => None,
         }
+    }
+
+    /// Bytes that it does not share with other events, about.
+    pub fn own_weight(&self) -> usize {
+        if let Payload::Call { call, .. } = self { call.weight() } else { 0 }
     }
 
     /// The process it is about.
@@ -188,6 +232,7 @@ impl EventView for Event {
         match self.payload {
             Payload::Exec(_) => EventType::ProcessExec,
             Payload::Exit { .. } => EventType::ProcessExit,
+            Payload::Call { ref call, .. } => call.event_type(),
             Payload::Gap { .. } => EventType::RateLimitInfo,
         }
     }
@@ -205,7 +250,10 @@ impl EventView for Event {
     }
 
     fn policy_name(&self) -> Option<&str> {
-        None
+        match &self.payload {
+            Payload::Call { call, .. } => Some(&call.plan.policy.name),
+            _ => None,
+        }
     }
 }
 
@@ -223,18 +271,26 @@ impl Kin {
     }
 
     fn with_json(&self, write: impl FnOnce(&Family<'_, str>)) {
+        self.with_json_of_thread(self.process.key.tgid, write);
+    }
+
+    fn with_json_of_thread(&self, tid: u32, write: impl FnOnce(&Family<'_, str>)) {
         let ancestors: Vec<&str> = self.ancestors.iter().map(|info| info.json()).collect();
         write(&Family {
-            process: Some(self.process.json()),
+            process: Some(&self.process.json_of_thread(tid)),
             parent: self.parent.as_ref().map(|info| info.json()),
             ancestors: &ancestors,
         });
     }
 
     fn with_proto(&self, write: impl FnOnce(&Family<'_, [u8]>)) {
+        self.with_proto_of_thread(self.process.key.tgid, write);
+    }
+
+    fn with_proto_of_thread(&self, tid: u32, write: impl FnOnce(&Family<'_, [u8]>)) {
         let ancestors: Vec<&[u8]> = self.ancestors.iter().map(|info| info.proto()).collect();
         write(&Family {
-            process: Some(self.process.proto()),
+            process: Some(&self.process.proto_of_thread(tid)),
             parent: self.parent.as_ref().map(|info| info.proto()),
             ancestors: &ancestors,
         });

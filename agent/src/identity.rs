@@ -31,7 +31,7 @@ mod waiting;
 mod workload;
 
 pub use cgroupfs::{CgroupFs, Mode};
-pub use classes::{PolicyId, Scope};
+pub use classes::{ClassRules, PolicyId, Scope};
 pub use container::{ContainerNumber, Resolved};
 pub use counters::{Counters, Knowledge};
 pub use facts::Facts;

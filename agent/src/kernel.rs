@@ -6,6 +6,8 @@
 pub mod features;
 pub mod identity;
 pub mod ledger;
+pub mod object;
+pub mod policy;
 pub mod rings;
 pub mod sensor;
 mod sys;

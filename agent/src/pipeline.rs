@@ -2,16 +2,23 @@
 //!
 //! ```text
 //! lifecycle ring --> decode --> tracker (process table) --> gate --> events --> fan-out --> export, streams
-//! events ring ----> arguments ----^          ^
+//! events ring -+--> arguments ----^     ^    ^
+//!              +--> queue --> calls -----+    |
 //! task iterator, /proc -------> scan --------'
 //! ```
 //!
 //! Order: records come in the order in which the kernel reserved their places, so those of one process never change
 //! places, and a parent's exec comes before its child's birth. Events leave in that order; `time` is the kernel's.
+//! Records of policies come in the other ring. What a process did before the end of its image is in there by the time
+//! that the record of that end can be read; so that ring is emptied in between, and older records go first. One whose
+//! process is not known yet waits a little.
 //!
 //! Nothing here waits for a consumer. The thread sleeps when the rings are empty.
 
+mod buffer;
+pub mod calls;
 pub mod gate;
+mod queue;
 
 use std::collections::HashSet;
 use std::mem;
@@ -22,7 +29,6 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tetragon_bpf::records::{ExecRecord, ProcessKey, kind};
 use tracing::{debug, error, info, warn};
-use zerocopy::IntoBytes;
 
 use crate::arguments::Arguments;
 use crate::clock::{Clock, boot_now_ns};
@@ -40,7 +46,10 @@ use crate::process::scan;
 use crate::stats::{Fate, Stats};
 use crate::tracker::{Tracker, Verdict};
 
+use buffer::Buffer;
+use calls::{Calls, Handled};
 use gate::{Gate, Outgoing};
+use queue::{Queue, Waiting};
 
 /// Events published at once.
 const BATCH: usize = 128;
@@ -49,7 +58,7 @@ const BATCH: usize = 128;
 const GATHER: Duration = Duration::from_millis(5);
 /// Records handled in one go; then it is time to look at the clock and at the wish to stop.
 const DRAIN: usize = 8192;
-/// Pieces of arguments read in one go.
+/// Records of the events ring read in one go.
 const GATHERED: usize = 1024;
 /// How often clocks, losses and the age of table entries are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -66,7 +75,7 @@ pub struct Pipeline {
     pub attached: Arc<Vec<Attached>>,
     /// Exec, fork and exit records.
     pub lifecycle: Ring,
-    /// Data records.
+    /// Data records, and those of policies.
     pub events: Ring,
     /// The kernel's counters.
     pub ledger: Arc<KernelLedger>,
@@ -78,6 +87,8 @@ pub struct Pipeline {
     pub store: Arc<Store>,
     /// Where events wait until that is known.
     pub gate: Gate,
+    /// Makes events of what policies report.
+    pub calls: Calls,
     /// Kernel time to wall time.
     pub clock: Arc<Clock>,
     /// Goes into every event.
@@ -92,6 +103,9 @@ pub struct Pipeline {
 struct State {
     parts: Pipeline,
     arguments: Arguments,
+    queue: Queue,
+    /// Events of calls, on their way to the gate.
+    called: Vec<Outgoing>,
     passing: Vec<Outgoing>,
     outgoing: Vec<Arc<Event>>,
     buffer: Buffer,
@@ -121,6 +135,8 @@ impl Pipeline {
         let mut state = State {
             parts: self,
             arguments: Arguments::default(),
+            queue: Queue::default(),
+            called: Vec::new(),
             passing: Vec::new(),
             outgoing: Vec::new(),
             buffer: Buffer::default(),
@@ -165,7 +181,8 @@ impl State {
                 Drained::Some => wait(&[stop.as_fd()], Duration::ZERO),
                 Drained::All => wait(&[self.parts.events.as_fd(), store.changed(), stop.as_fd()], GATHER),
                 Drained::Nothing => {
-                    let next = self.parts.gate.next_deadline().map_or(next_tick, |next| next.min(next_tick));
+                    let deadlines = [self.parts.gate.next_deadline(), self.queue.next_deadline()];
+                    let next = deadlines.into_iter().flatten().fold(next_tick, Instant::min);
                     let limit = next.saturating_duration_since(Instant::now());
                     let Pipeline { lifecycle, events, .. } = &self.parts;
                     wait(&[lifecycle.as_fd(), events.as_fd(), store.changed(), stop.as_fd()], limit)
@@ -182,6 +199,10 @@ impl State {
         self.parts.sensor.detach();
         while self.drain() == Drained::Some {}
         self.report_silent_losses();
+        self.try_stranded(true);
+        self.parts.calls.end_all(&mut self.called);
+        self.pass_calls();
+        self.show_calls();
         let Pipeline { gate, tracker, .. } = &mut self.parts;
         gate.open(tracker, &mut self.passing);
         self.publish();
@@ -190,11 +211,19 @@ impl State {
 
     /// Empties both rings, as far as they do not fill again as fast.
     fn drain(&mut self) -> Drained {
-        let mut drained = if self.gather_arguments() { Drained::All } else { Drained::Nothing };
+        let mut drained = match self.gather() {
+            0 => Drained::Nothing,
+            GATHERED => Drained::Some,
+            _ => Drained::All,
+        };
         let mut buffer = mem::take(&mut self.buffer);
         let mut count = 0;
         while self.parts.lifecycle.next(|record| buffer.copy(record)).is_some() {
-            drained = Drained::All;
+            if drained == Drained::Nothing {
+                drained = Drained::All;
+            }
+            // What the process has done before.
+            self.gather();
             self.handle(buffer.bytes());
             count += 1;
             if count == DRAIN {
@@ -206,14 +235,21 @@ impl State {
             }
         }
         self.buffer = buffer;
+        self.try_stranded(false);
+        self.settle_calls(u64::MAX);
         self.publish();
+        if drained != Drained::Nothing {
+            self.show_calls();
+        }
         drained
     }
 
+    /// Handles a life-cycle record, and before it the records of policies that are older.
     fn handle(&mut self, bytes: &[u8]) {
         let mut record_kind = 0;
         if let Some(header) = decode::header(bytes) {
             record_kind = header.kind;
+            self.settle_calls(header.boot_ns);
             self.report_losses(header.cpu as usize, header.lost, header.boot_ns);
         }
         let fate = match decode::decode(bytes) {
@@ -225,6 +261,8 @@ impl State {
             // It ended before we could see that it was there: not one of those that we report.
             Ok(Record::Exit(exit)) if self.starting && !self.parts.tracker.has(&exit.key) => Fate::Absorbed,
             Ok(Record::Exit(exit)) => {
+                self.parts.calls.end(exit.key.tgid, &mut self.called);
+                self.pass_calls();
                 let verdict = self.parts.tracker.exit(exit);
                 self.settle(verdict, exit.header.boot_ns)
             }
@@ -232,7 +270,7 @@ impl State {
                 self.parts.store.cgroup(cgroup);
                 Fate::Absorbed
             }
-            Ok(Record::Data(..)) => Fate::Malformed,
+            Ok(Record::Data(..) | Record::Policy(..)) => Fate::Malformed,
             Err(error) => {
                 debug!(%error, "record not understood");
                 Fate::Malformed
@@ -258,7 +296,7 @@ impl State {
         let deadline = Instant::now() + PIECES_LIMIT;
         // They were sent before the exec record, but another CPU's unfinished record can still hide them.
         while self.arguments.len(&exec.task.key) < wanted && Instant::now() < deadline {
-            if !self.gather_arguments() {
+            if self.gather() == 0 {
                 std::thread::yield_now();
             }
         }
@@ -267,20 +305,83 @@ impl State {
         (arguments, cut)
     }
 
-    fn gather_arguments(&mut self) -> bool {
-        let Self { parts, arguments, .. } = self;
+    /// Reads the events ring; how many records.
+    fn gather(&mut self) -> usize {
         for count in 0..GATHERED {
-            let next = parts.events.next(|bytes| match decode::decode(bytes) {
-                Ok(Record::Data(record, piece)) => {
-                    arguments.add(record, piece);
-                    Fate::Absorbed
-                }
-                _ => Fate::Malformed,
-            });
-            let Some(fate) = next else { return count > 0 };
-            parts.stats.count(kind::DATA, fate);
+            if self.queue.is_full() {
+                self.try_stranded(true);
+                self.settle_calls(u64::MAX);
+            }
+            let Self { parts, arguments, queue, .. } = self;
+            let Some(counted) = parts.events.next(|bytes| take_in(bytes, arguments, queue)) else {
+                return count;
+            };
+            if let Some((kind, fate)) = counted {
+                parts.stats.count(kind, fate);
+            }
         }
-        true
+        GATHERED
+    }
+
+    /// Handles the records of policies that are older than this.
+    fn settle_calls(&mut self, before_boot_ns: u64) {
+        while let Some(waiting) = self.queue.pop_before(before_boot_ns) {
+            self.call(waiting, false);
+        }
+    }
+
+    /// Handles records whose process may be known by now. `anyway`: also if it is not.
+    fn try_stranded(&mut self, anyway: bool) {
+        if self.queue.next_deadline().is_none() {
+            return;
+        }
+        for (waiting, over) in self.queue.take_stranded() {
+            self.call(waiting, anyway || over);
+        }
+    }
+
+    /// Handles one record of a policy. `anyway`: even if its process is not known.
+    fn call(&mut self, waiting: Waiting, anyway: bool) {
+        let Ok(Record::Policy(record, data)) = decode::decode(waiting.bytes()) else {
+            self.parts.stats.count(kind::POLICY, Fate::Malformed);
+            return self.queue.release(waiting);
+        };
+        let header = record.header;
+        self.report_losses(header.cpu as usize, header.lost, header.boot_ns);
+        let tgid = record.key.tgid;
+        // Those of one process keep their order.
+        let handled = if !anyway && self.queue.strands(tgid) {
+            Handled::Stranger
+        } else {
+            let Pipeline { calls, tracker, .. } = &mut self.parts;
+            calls.handle(tracker, (record, data), anyway, &mut self.called)
+        };
+        let fate = match handled {
+            Handled::Stranger => return self.queue.strand(tgid, waiting),
+            Handled::Done(fate) => fate,
+            Handled::Event(event) => {
+                self.called.push(event);
+                Fate::Emitted
+            }
+        };
+        self.queue.release(waiting);
+        self.pass_calls();
+        self.parts.stats.count(kind::POLICY, fate);
+        if self.passing.len() >= BATCH {
+            self.publish();
+        }
+    }
+
+    fn pass_calls(&mut self) {
+        let Self { parts: Pipeline { gate, tracker, .. }, called, passing, .. } = self;
+        for event in called.drain(..) {
+            gate.pass(tracker, event, passing);
+        }
+    }
+
+    fn show_calls(&self) {
+        let status = self.parts.calls.status(self.queue.len());
+        self.parts.stats.policies(|shown| *shown = status);
     }
 
     fn settle(&mut self, verdict: Verdict, boot_ns: u64) -> Fate {
@@ -357,6 +458,8 @@ impl State {
         self.parts.tracker.expire(now);
         self.parts.store.expire();
         self.arguments.expire(now);
+        self.parts.calls.expire(&mut self.called);
+        self.pass_calls();
         let lost = self.report_silent_losses();
         let skipped = self.skipped();
         let paused = self.last_scan.is_some_and(|last| last.elapsed() < RESCAN_PAUSE);
@@ -386,7 +489,7 @@ impl State {
         let started = Instant::now();
         let began = boot_now_ns();
         let mut waiting: Vec<Buffer> = Vec::new();
-        let Self { parts, arguments, .. } = self;
+        let Self { parts, arguments, queue, .. } = self;
         let Pipeline { sensor, procfs, tracker, lifecycle, events, stats, .. } = parts;
         let mut relieve = || {
             while lifecycle
@@ -397,19 +500,14 @@ impl State {
                 })
                 .is_some()
             {}
-            while events
-                .next(|bytes| {
-                    let piece = decode::decode(bytes);
-                    let fate = if let Ok(Record::Data(record, piece)) = piece {
-                        arguments.add(record, piece);
-                        Fate::Absorbed
-                    } else {
-                        Fate::Malformed
-                    };
-                    stats.count(kind::DATA, fate);
-                })
-                .is_some()
-            {}
+            // What is too much stays in the ring.
+            while !queue.is_full()
+                && let Some(counted) = events.next(|bytes| take_in(bytes, arguments, queue))
+            {
+                if let Some((kind, fate)) = counted {
+                    stats.count(kind, fate);
+                }
+            }
         };
         // What is found there can be recognised below.
         parts.store.scan();
@@ -453,22 +551,18 @@ impl State {
     }
 }
 
-/// A record outside its ring, aligned as inside.
-#[derive(Debug, Default)]
-struct Buffer {
-    words: Vec<u64>,
-    len: usize,
-}
-
-impl Buffer {
-    fn copy(&mut self, record: &[u8]) {
-        self.words.resize(record.len().div_ceil(8), 0);
-        self.words.as_mut_bytes()[..record.len()].copy_from_slice(record);
-        self.len = record.len();
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.words.as_bytes()[..self.len]
+/// Takes a record out of the events ring. What has not only been put aside is to be counted.
+fn take_in(bytes: &[u8], arguments: &mut Arguments, queue: &mut Queue) -> Option<(u32, Fate)> {
+    match decode::decode(bytes) {
+        Ok(Record::Data(record, piece)) => {
+            arguments.add(record, piece);
+            Some((kind::DATA, Fate::Absorbed))
+        }
+        Ok(Record::Policy(..)) => {
+            queue.push(bytes);
+            None
+        }
+        _ => Some((decode::header(bytes).map_or(kind::DATA, |header| header.kind), Fate::Malformed)),
     }
 }
 

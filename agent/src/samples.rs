@@ -3,13 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tetragon_bpf::plan::{PLAN_READERS, PolicyRecord};
+use tetragon_bpf::records::kind;
 use tetragon_bpf::records::{
     DataRecord, ExecRecord, ExitRecord, ForkRecord, ProcessKey, TaskInfo, task_flags,
 };
-use zerocopy::FromZeros;
+use tetragon_crds::policy::PolicyName;
+use tetragon_policy::{Attach, HookProgram, Reader};
+use zerocopy::{FromZeros, IntoBytes};
 
 use crate::clock::Clock;
 use crate::identity::{Options, Store};
+use crate::policies::PlanInfo;
 use crate::process::Describer;
 use crate::process::describe::{ExecStrings, Settings};
 use crate::process::procfs::ProcFacts;
@@ -88,6 +93,53 @@ pub(crate) fn mk_store() -> Arc<Store> {
 }
 
 pub(crate) fn mk_describer(settings: Settings) -> Describer {
+    mk_describer_of(settings, mk_store())
+}
+
+pub(crate) fn mk_describer_of(settings: Settings, store: Arc<Store>) -> Describer {
     let settings = Settings { node_name: "node".to_owned(), ..settings };
-    Describer::new(settings, Arc::new(Clock::new()), mk_store(), Path::new("/proc"))
+    Describer::new(settings, Arc::new(Clock::new()), store, Path::new("/proc"))
+}
+
+/// A plan of a hook on `function` that reads these.
+pub(crate) fn mk_plan(policy: &str, readers: Vec<Reader>) -> PlanInfo {
+    let attach = Attach::Kprobe { symbols: vec!["function".to_owned()], syscall: false };
+    let name = PolicyName { namespace: None, name: policy.to_owned() };
+    PlanInfo::new(name, Arc::new(mk_hook(attach, readers)), "function".to_owned())
+}
+
+pub(crate) fn mk_hook(attach: Attach, readers: Vec<Reader>) -> HookProgram {
+    HookProgram {
+        path: tetragon_crds::Path::default(),
+        attach,
+        readers,
+        returns: None,
+        selectors: Vec::new(),
+        message: "a \"message\"".to_owned(),
+        tags: vec!["observability.process".to_owned()],
+        needs: std::collections::BTreeSet::default(),
+        value_bytes: 0,
+    }
+}
+
+/// A call under plan 1 of generation 1.
+pub(crate) fn mk_call(key: ProcessKey, boot_ns: u64) -> PolicyRecord {
+    let mut record = PolicyRecord::new_zeroed();
+    record.header.kind = kind::POLICY;
+    (record.header.boot_ns, record.entry_ns) = (boot_ns, boot_ns);
+    (record.key, record.tid, record.plan, record.generation) = (key, key.tgid, 1, 1);
+    assert_eq!(record.arg.len(), PLAN_READERS + 1);
+    record
+}
+
+/// The record as it is in the ring.
+pub(crate) fn mk_call_bytes(record: &PolicyRecord, data: &[u8]) -> Vec<u64> {
+    let len = size_of::<PolicyRecord>() + data.len();
+    let mut record = *record;
+    record.data_len = u32::try_from(data.len()).expect("a record's data");
+    let mut words = vec![0u64; len.div_ceil(8)];
+    let bytes = words.as_mut_bytes();
+    bytes[..size_of::<PolicyRecord>()].copy_from_slice(record.as_bytes());
+    bytes[size_of::<PolicyRecord>()..len].copy_from_slice(data);
+    words
 }

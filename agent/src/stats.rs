@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use tetragon_api::tetragon::{ProcessTableStatus, RecordLedger, ScanStatus};
+use tetragon_api::tetragon::{PolicyEventStatus, ProcessTableStatus, RecordLedger, ScanStatus};
 use tetragon_bpf::records::kind;
 
 /// Where the records of one kind went: `consumed = emitted + absorbed + duplicate + malformed`.
@@ -30,12 +30,13 @@ pub enum Fate {
 }
 
 /// Kinds in the order of the status.
-const KINDS: [(u32, &str); 5] = [
+const KINDS: [(u32, &str); 6] = [
     (kind::EXEC, "exec"),
     (kind::FORK, "fork"),
     (kind::EXIT, "exit"),
     (kind::CGROUP, "cgroup"),
     (kind::DATA, "data"),
+    (kind::POLICY, "policy"),
 ];
 
 /// All of it.
@@ -45,6 +46,7 @@ pub struct Stats {
     unreadable: AtomicU64,
     table: Mutex<ProcessTableStatus>,
     scan: Mutex<ScanStatus>,
+    policies: Mutex<PolicyEventStatus>,
 }
 
 impl Stats {
@@ -108,6 +110,13 @@ impl Stats {
         *table
     }
 
+    /// Changes what is shown of the records of policies.
+    pub fn policies(&self, change: impl FnOnce(&mut PolicyEventStatus)) -> PolicyEventStatus {
+        let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut policies);
+        *policies
+    }
+
     /// Changes what is shown of scans.
     pub fn scan(&self, change: impl FnOnce(&mut ScanStatus)) -> ScanStatus {
         let mut scan = self.scan.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,7 +141,7 @@ mod tests {
         let rows = stats.records();
         assert_eq!(
             rows.iter().map(|row| &*row.kind).collect::<Vec<_>>(),
-            ["exec", "fork", "exit", "cgroup", "data"]
+            ["exec", "fork", "exit", "cgroup", "data", "policy"]
         );
         for (number, row) in (1..).zip(&rows) {
             let parts = [row.emitted, row.absorbed, row.duplicate, row.malformed];
@@ -148,7 +157,7 @@ mod tests {
         stats.count(kind::SCAN, Fate::Malformed);
         let rows = stats.records();
         let row = rows.last().unwrap();
-        assert_eq!((rows.len(), &*row.kind, row.consumed, row.malformed), (6, "unknown", 2, 2));
+        assert_eq!((rows.len(), &*row.kind, row.consumed, row.malformed), (7, "unknown", 2, 2));
         assert_eq!(stats.consumed(99), 0);
     }
 

@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tetragon_api::tetragon::ProcessTableStatus;
+use tetragon_bpf::plan::PolicyRecord;
 use tetragon_bpf::records::{ExecRecord, ExitRecord, ForkRecord, ProcessKey, task_flags};
 
 use crate::event::{Kin, Payload, signal_name};
 use crate::identity::Resolved;
-use crate::process::describe::ExecStrings;
+use crate::process::describe::{ExecStrings, Sighting};
 use crate::process::scan::Found;
 use crate::process::table::{Entry, Stage};
 use crate::process::{Describer, ProcessInfo, Table};
@@ -152,6 +153,40 @@ impl Tracker {
         }
     }
 
+    /// The processes that an event about this call shows. `None` if the image that called is not known.
+    pub fn caller(&mut self, record: &PolicyRecord) -> Option<Kin> {
+        let key = &record.key;
+        if key.tgid == 0 {
+            let process = Arc::clone(self.table.kernel());
+            return Some(Kin { process, parent: None, ancestors: Arc::default() });
+        }
+        let entry = self.table.get(key)?;
+        if entry.info.key.exec_id != key.exec_id {
+            // It was replaced; then it is in the line of the image that runs now.
+            let mut line = entry.parent.iter().chain(&*entry.ancestors);
+            let process = Arc::clone(line.find(|info| info.key == *key)?);
+            let parent = line.next().cloned();
+            return Some(Kin { process, parent, ancestors: line.cloned().collect() });
+        }
+        if let Some(moved) = self.describer.moved(&entry.info, sighting(record)) {
+            let moved = Entry { info: Arc::new(moved), ..entry.clone() };
+            self.table.describe(key, &moved.info);
+            return Some(Kin { process: moved.info, parent: moved.parent, ancestors: moved.ancestors });
+        }
+        let Entry { info, parent, ancestors, .. } = entry;
+        Some(Kin { process: Arc::clone(info), parent: parent.clone(), ancestors: Arc::clone(ancestors) })
+    }
+
+    /// The same for a caller that is not known. It does not become so: a scan will report it.
+    pub fn unknown_caller(&mut self, record: &PolicyRecord) -> Kin {
+        self.unknown += 1;
+        // What is known is of an older image, which then is its parent.
+        let parent = self.table.get(&record.key).map(|entry| Arc::clone(&entry.info));
+        let seen = Some(sighting(record));
+        let info = self.describer.unknown(record.key, parent.as_deref(), &ProcessKey::default(), seen);
+        Kin { process: Arc::new(info), parent, ancestors: Arc::default() }
+    }
+
     /// Whether the process is known, whatever it runs.
     pub fn has(&self, key: &ProcessKey) -> bool {
         self.table.get(key).is_some()
@@ -238,13 +273,15 @@ impl Tracker {
         match payload {
             Payload::Exec(kin) => Payload::Exec(renew(kin)),
             Payload::Exit { kin, signal, status } => Payload::Exit { kin: renew(kin), signal, status },
+            Payload::Call { kin, call } => Payload::Call { kin: renew(kin), call },
             other => other,
         }
     }
 
     fn stranger(&mut self, end: &ExitRecord, parent: Option<Arc<ProcessInfo>>) -> Kin {
         self.unknown += 1;
-        let info = self.describer.unknown(end.key, parent.as_deref(), &end.parent, Some(end));
+        let seen = Sighting { cgroup_id: end.cgroup_id, identity: end.identity, nspid: end.nspid };
+        let info = self.describer.unknown(end.key, parent.as_deref(), &end.parent, Some(seen));
         self.enter(info, parent, Stage::Running)
     }
 
@@ -263,6 +300,10 @@ impl Tracker {
         });
         Kin { process: info, parent, ancestors }
     }
+}
+
+fn sighting(record: &PolicyRecord) -> Sighting {
+    Sighting { cgroup_id: record.cgroup_id, identity: record.identity, nspid: 0 }
 }
 
 #[cfg(test)]

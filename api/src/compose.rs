@@ -11,8 +11,8 @@ use prost_types::Timestamp;
 mod text;
 mod wire;
 
-pub use text::{json_exec, json_exit};
-pub use wire::{proto_exec, proto_exit};
+pub use text::{json_call, json_exec, json_exit};
+pub use wire::{proto_call, proto_exec, proto_exit};
 
 /// The processes of an event, each an encoded [`Process`](crate::tetragon::Process): bytes of its wire format, or its
 /// JSON text.

@@ -60,6 +60,9 @@ struct cgroup_namespace {
 
 struct user_namespace {
 	struct ns_common ns;
+	int level;
+	kuid_t owner;
+	kgid_t group;
 };
 
 struct net {
@@ -114,6 +117,7 @@ struct hlist_bl_node {
 };
 
 struct inode {
+	__u16 i_mode;
 	unsigned long i_ino;
 	unsigned int i_nlink;
 };
@@ -146,6 +150,7 @@ struct fs_struct {
 };
 
 struct file {
+	struct path f_path;
 	struct inode *f_inode;
 };
 
@@ -191,6 +196,8 @@ struct signal_struct {
 	unsigned int flags;
 };
 
+struct files_struct;
+
 struct task_struct {
 	unsigned int flags;
 	int exit_code;
@@ -210,10 +217,12 @@ struct task_struct {
 	__u64 self_exec_id;
 	struct css_set *cgroups;
 	struct mm_struct *mm;
+	struct files_struct *files;
 };
 
 struct linux_binprm {
 	struct cred *cred;
+	struct file *file;
 	const char *filename;
 };
 

@@ -19,7 +19,7 @@ pub const CLASS_OTHERS: u32 = u32::MAX;
 /// Plans of one element of the rules.
 pub const RULE_PLANS: usize = 14;
 /// Elements of the rules for one class at one hook.
-pub const RULE_CHUNKS_MAX: usize = 64;
+pub const RULE_CHUNKS_MAX: usize = 16;
 /// Bytes of arguments that a record can carry.
 pub const POLICY_DATA_MAX: usize = 20480;
 /// Frames of a stack.
@@ -422,8 +422,6 @@ record! {
     /// Written by the kernel only; sums over all CPUs.
     #[derive(PartialEq, Eq, IntoBytes)]
     "plan_counters" PlanCounters {
-        /// Looked at.
-        calls: u64,
         /// Matched.
         matched: u64,
         /// Records in the ring.
@@ -528,6 +526,7 @@ constants! {
 
 record! {
     /// An argument in a record.
+    #[derive(IntoBytes)]
     "captured" Captured {
         /// One of `enum capture_type`.
         capture: u16,
@@ -553,11 +552,14 @@ constants! {
         ENTRY = "PHASE_ENTRY" 1,
         /// Return.
         RETURN = "PHASE_RETURN" 2,
+        /// It has returned, and no return filter matched: the entry is no event.
+        CANCELLED = "PHASE_CANCELLED" 3,
     }
 }
 
 record! {
     /// A matching call. Followed by data_len bytes: what arguments and stacks refer to.
+    #[derive(IntoBytes)]
     "policy_record" PolicyRecord {
         /// Header.
         header: RecordHeader,
@@ -610,6 +612,7 @@ record! {
 
 record! {
     /// What is read of the kernel's structures: the bytes of an argument of that type. Addresses in network order.
+    #[derive(IntoBytes)]
     "captured_sock" CapturedSock {
         /// IPv4: the first four.
         source: [u8; 16],
@@ -640,6 +643,7 @@ record! {
 
 record! {
     /// Captured skb.
+    #[derive(IntoBytes)]
     "captured_skb" CapturedSkb {
         /// Source.
         source: [u8; 16],
@@ -670,6 +674,7 @@ record! {
 
 record! {
     /// Captured user ns.
+    #[derive(IntoBytes)]
     "captured_user_ns" CapturedUserNs {
         /// Level.
         level: i32,
@@ -684,6 +689,7 @@ record! {
 
 record! {
     /// Captured cred.
+    #[derive(IntoBytes)]
     "captured_cred" CapturedCred {
         /// Cred.
         cred: Credentials,
@@ -694,6 +700,7 @@ record! {
 
 record! {
     /// Captured bpf attr.
+    #[derive(IntoBytes)]
     "captured_bpf_attr" CapturedBpfAttr {
         /// Prog type.
         prog_type: u32,
@@ -706,6 +713,7 @@ record! {
 
 record! {
     /// Captured bpf map.
+    #[derive(IntoBytes)]
     "captured_bpf_map" CapturedBpfMap {
         /// Map type.
         map_type: u32,
@@ -722,6 +730,7 @@ record! {
 
 record! {
     /// Captured perf event.
+    #[derive(IntoBytes)]
     "captured_perf_event" CapturedPerfEvent {
         /// Config.
         config: u64,
@@ -738,6 +747,7 @@ record! {
 
 record! {
     /// Captured module.
+    #[derive(IntoBytes)]
     "captured_module" CapturedModule {
         /// Taints.
         taints: u64,

@@ -29,7 +29,7 @@ pub(crate) use record;
 
 record! {
     /// A process image: a new one begins with every successful exec.
-    #[derive(PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+    #[derive(PartialEq, Eq, Hash, Default, PartialOrd, Ord, IntoBytes)]
     "process_key" ProcessKey {
         /// Start of the process on the boot clock, ns; an exec does not change it.
         start_boot_ns: u64,
@@ -42,6 +42,7 @@ record! {
 
 record! {
     /// The beginning of every record.
+    #[derive(IntoBytes)]
     "record_header" RecordHeader {
         /// Bytes of the whole record, this header included.
         size: u32,
@@ -60,6 +61,7 @@ record! {
 
 record! {
     /// User and group ids, capabilities.
+    #[derive(IntoBytes)]
     "credentials" Credentials {
         /// Real user id.
         uid: u32,
@@ -223,6 +225,7 @@ record! {
 
 record! {
     /// The end of a process.
+    #[derive(IntoBytes)]
     "exit_record" ExitRecord {
         /// Kind [`RecordKind::Exit`].
         header: RecordHeader,

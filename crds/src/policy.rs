@@ -138,6 +138,9 @@ pub struct Options {
     pub override_method: Option<OverrideMethod>,
     /// Whether the policy may intervene; `None`: not said, so it does.
     pub mode: Option<Mode>,
+    /// A filter on an argument that the kernel cannot read matches (ours: for policies that would rather stop a call
+    /// too many than miss one).
+    pub match_unreadable: bool,
 }
 
 /// How return values are overridden.

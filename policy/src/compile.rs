@@ -75,7 +75,7 @@ impl Compiler<'_> {
             let Predicate::Untyped { values } = &filter.predicate else { continue };
             let ty = match readers.get(filter.arg).map(|reader| reader.capture) {
                 Some(Capture::Typed(ty)) => ty,
-                Some(Capture::Array { size }) => {
+                Some(Capture::Array { size, .. }) => {
                     let problem = format!("there are no filters on an array of {size} bytes");
                     let path = filter.path.field("operator");
                     self.errors.push(Diagnostic::new(path, problem).value(filter.operator));

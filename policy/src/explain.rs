@@ -81,7 +81,7 @@ impl Display for Reader {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.capture {
             Capture::Typed(ty) => write!(f, "{ty}")?,
-            Capture::Array { size } => write!(f, "array of {size} bytes")?,
+            Capture::Array { size, .. } => write!(f, "array of {size} bytes")?,
         }
         write!(f, " from {}", self.source)?;
         if let Some(size) = self.size {

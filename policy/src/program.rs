@@ -119,6 +119,8 @@ pub enum Capture {
     Array {
         /// How many.
         size: u32,
+        /// How many of them are an element.
+        element: u32,
     },
 }
 

@@ -1,9 +1,13 @@
 use proptest::prelude::*;
+use tetragon_api::tetragon::KprobeArgument;
+use tetragon_api::tetragon::kprobe_argument::Arg;
 use tetragon_bpf::records::{ProcessKey, transitions};
 
 use super::*;
+use crate::policies::call;
+use crate::policies::stacks::Stacks;
 use crate::process::describe::Settings;
-use crate::samples::{mk_describer, mk_exec, mk_key, mk_strings};
+use crate::samples::{mk_describer, mk_exec, mk_hook, mk_key, mk_plan, mk_strings};
 
 fn mk_info(pid: u32, changed: u32, arguments: &[u8]) -> Arc<ProcessInfo> {
     let settings = Settings { credentials: true, namespaces: true, ..Settings::default() };
@@ -48,6 +52,73 @@ fn a_binary_with_properties_shows_them_in_its_exec_event_alone() {
     let exit = mk_event(Payload::Exit { kin: mk_kin(process, true, 1), signal: "", status: 1 });
     check(&exit);
     assert!(!text(&exit).contains("binary_properties"));
+}
+
+fn mk_call(attach: tetragon_policy::Attach, tid: u32, action_errno: i32) -> Arc<Call> {
+    let mut plan = mk_plan("policy \"x\"", vec![]);
+    plan.hook = Arc::new(mk_hook(attach, vec![]));
+    let argument = |arg| KprobeArgument { label: "label".to_owned(), arg: Some(arg) };
+    // Reads its symbols once, and then has them.
+    let procfs = tempfile::tempdir().unwrap();
+    std::fs::write(procfs.path().join("kallsyms"), "1000 T symbol\n").unwrap();
+    let stacks = Stacks::new(procfs.path(), true);
+    let kernel_stack = stacks.kernel(&0x1007u64.to_ne_bytes());
+    assert_eq!(kernel_stack.entries().len(), 1);
+    Arc::new(Call {
+        plan: Arc::new(plan),
+        tid,
+        args: vec![argument(Arg::StringArg("a\"b".to_owned())), argument(Arg::SizeArg(1))],
+        returned: Some(argument(Arg::IntArg(-2))),
+        action: call::action(2),
+        return_action: call::action(0),
+        action_errno,
+        kernel_stack,
+        user_stack: stacks.user(1, &0x2000u64.to_ne_bytes()),
+    })
+}
+
+#[test]
+fn calls_are_composed_as_their_message_is_encoded() {
+    use tetragon_policy::Attach;
+    let symbols = vec!["function".to_owned()];
+    let kinds = [
+        (Attach::Kprobe { symbols: symbols.clone(), syscall: false }, EventType::ProcessKprobe),
+        (
+            Attach::Tracepoint { subsystem: "raw".to_owned(), event: "enter".to_owned() },
+            EventType::ProcessTracepoint,
+        ),
+        (Attach::Lsm { hook: "file_open".to_owned() }, EventType::ProcessLsm),
+        (Attach::Uprobe { path: "/bin/x".to_owned(), symbols }, EventType::ProcessUprobe),
+    ];
+    for (attach, event_type) in kinds {
+        for (tid, ancestors, errno) in [(7, 0, 0), (8, 0, 3), (7, 2, 0), (8, 2, 3)] {
+            let call = mk_call(attach.clone(), tid, errno);
+            let event = mk_event(Payload::Call { kin: mk_kin(mk_info(7, 0, b"x\0"), true, ancestors), call });
+            check(&event);
+            assert_eq!((event.event_type(), event.policy_name()), (event_type, Some("policy \"x\"")));
+            let text = std::str::from_utf8(event.json()).unwrap();
+            assert!(text.contains(&format!("\"tid\":{tid}")) && text.contains("\"tid\":2"), "{text}");
+            assert_eq!(text.contains("\"action_errno\":3"), errno == 3);
+        }
+    }
+}
+
+#[test]
+fn the_event_of_a_call_has_the_format_of_the_contract() {
+    let attach = tetragon_policy::Attach::Kprobe { symbols: vec!["function".to_owned()], syscall: false };
+    let call = mk_call(attach, 7, 0);
+    let event = mk_event(Payload::Call { kin: mk_kin(mk_info(7, 0, b"x\0"), false, 0), call });
+    let text = std::str::from_utf8(event.json()).unwrap();
+    let expected = concat!(
+        r#","function_name":"function","args":[{"string_arg":"a\"b","label":"label"},"#,
+        r#"{"size_arg":"1","label":"label"}],"return":{"int_arg":-2,"label":"label"},"#,
+        r#""action":"KPROBE_ACTION_SIGKILL","kernel_stack_trace":[{"address":"4103","offset":"7","symbol":"symbol"}],"#,
+        r#""policy_name":"policy \"x\"","return_action":"KPROBE_ACTION_POST","#,
+        r#""message":"a \\\"message\\\"","tags":["observability.process"],"#,
+        r#""user_stack_trace":[{"address":"8192"}]},"node_name""#,
+    );
+    assert!(text.starts_with(r#"{"process_kprobe":{"process":{"exec_id""#), "{text}");
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]

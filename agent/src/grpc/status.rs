@@ -63,6 +63,7 @@ impl AgentStatus for Status {
                 cri: context.resolver.as_ref().map(Resolver::status),
                 ..context.store.status()
             }),
+            policy_events: Some(context.stats.policies(|_| ())),
         }))
     }
 }

@@ -70,9 +70,16 @@ fn repository(image: &str) -> &str {
     }
 }
 
+/// What has to know the classes before a container is in one.
+pub trait ClassRules: Send {
+    /// The number stands for this set from now on; the ids ascend.
+    fn define(&mut self, class: u32, policies: &Arc<[PolicyId]>);
+}
+
 /// The sets of policies that some container has, and the scopes of all policies.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Classes {
+    rules: Option<Box<dyn ClassRules>>,
     scopes: BTreeMap<PolicyId, Scope>,
     numbers: HashMap<Arc<[PolicyId]>, (ClassId, usize)>,
     free: Vec<ClassId>,
@@ -80,6 +87,11 @@ pub(super) struct Classes {
 }
 
 impl Classes {
+    /// To be called before there are scopes.
+    pub(super) fn connect(&mut self, rules: Box<dyn ClassRules>) {
+        self.rules = Some(rules);
+    }
+
     pub(super) fn set_scope(&mut self, policy: PolicyId, scope: Scope) {
         self.scopes.insert(policy, scope);
     }
@@ -99,13 +111,15 @@ impl Classes {
             return false;
         }
         let key: Arc<[PolicyId]> = policies.into();
-        let free = &mut self.free;
-        let used = &mut self.used;
-        let slot = self.numbers.entry(Arc::clone(&key)).or_insert_with(|| {
+        let Self { free, used, rules, numbers, .. } = self;
+        let slot = numbers.entry(Arc::clone(&key)).or_insert_with(|| {
             let class = free.pop().unwrap_or_else(|| {
                 *used += 1;
                 ClassId(ClassId::FIRST + *used - 1)
             });
+            if let Some(rules) = rules {
+                rules.define(class.0, &key);
+            }
             (class, 0)
         });
         slot.1 += 1;

@@ -13,7 +13,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use tetragon_bpf::records::{CgroupRecord, Identity, cgroup_action};
 use tracing::debug;
 
-use super::classes::{Classes, PolicyId, Scope};
+use super::classes::{ClassRules, Classes, PolicyId, Scope};
 use super::container::{Cgroup, Container, ContainerNumber, Resolved, State};
 use super::counters::Counters;
 use super::maps::IdentityMaps;
@@ -116,6 +116,11 @@ impl Store {
     /// Gives it the kernel's maps. To be called before any source speaks.
     pub fn connect(&self, maps: Box<dyn IdentityMaps>) {
         self.lock().maps = Some(maps);
+    }
+
+    /// Has the rules of classes follow. To be called before there are scopes.
+    pub fn connect_rules(&self, rules: Box<dyn ClassRules>) {
+        self.lock().classes.connect(rules);
     }
 
     /// The policies of the start are loaded: from now on, hooks are told so.
@@ -231,6 +236,14 @@ impl Store {
     /// A policy for some of the containers is there, or its scope has changed.
     pub fn set_scope(&self, policy: PolicyId, scope: Scope) {
         let mut inner = self.lock();
+        inner.classes.set_scope(policy, scope);
+        self.classify_all(&mut inner);
+    }
+
+    /// A policy takes the place of another one: each container changes from the one to the other in one step.
+    pub fn replace_scope(&self, old: PolicyId, policy: PolicyId, scope: Scope) {
+        let mut inner = self.lock();
+        inner.classes.remove_scope(old);
         inner.classes.set_scope(policy, scope);
         self.classify_all(&mut inner);
     }

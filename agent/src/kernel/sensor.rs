@@ -5,8 +5,9 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use aya::maps::Map;
 use aya::programs::{BtfTracePoint, Iter, KProbe, ProgramError, TracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use rustix::mount::MountFlags;
@@ -18,6 +19,7 @@ use zerocopy::FromBytes;
 use super::features::{self, Features};
 use super::identity::KernelIdentity;
 use super::ledger::KernelLedger;
+use super::object::Maps;
 use super::rings::Ring;
 use super::{KernelError, release, sys};
 use crate::config::RingSizes;
@@ -127,6 +129,10 @@ pub struct Parts {
     pub attached: Vec<Attached>,
     /// Whether privilege changes by exec are observed.
     pub sees_transitions: bool,
+    /// Maps that programs of policies share, by name.
+    pub shared: Maps,
+    /// The file of the kernel's type information.
+    pub btf: PathBuf,
 }
 
 impl BaseSensor {
@@ -186,6 +192,7 @@ impl BaseSensor {
         let attached = loader.attached;
         load_scan(&mut ebpf, &types)?;
 
+        let shared = share(&ebpf)?;
         let lifecycle = Ring::new(&mut ebpf, "lifecycle", rings.lifecycle_bytes)?;
         let events = Ring::new(&mut ebpf, "events", rings.events_bytes)?;
         let ledger = KernelLedger::new(&mut ebpf)?;
@@ -203,6 +210,8 @@ impl BaseSensor {
             identity,
             attached,
             sees_transitions,
+            shared,
+            btf: path,
         })
     }
 
@@ -229,6 +238,23 @@ impl BaseSensor {
             .filter_map(|chunk| ScanRecord::read_from_bytes(chunk).ok())
             .collect())
     }
+}
+
+/// Maps that other objects declare, too.
+const SHARED: [&str; 7] = ["events", "lifecycle", "ledger", "lost", "cgroups", "announced", "containers"];
+
+fn share(ebpf: &Ebpf) -> Result<Maps, KernelError> {
+    let mut shared = Maps::new();
+    for name in SHARED {
+        let error = |message: String| KernelError::Map { map: name, message };
+        let data = match ebpf.map(name) {
+            Some(Map::RingBuf(data) | Map::PerCpuArray(data) | Map::HashMap(data)) => data,
+            _ => return Err(error("is not in the BPF object".to_owned())),
+        };
+        let fd = data.fd().as_fd().try_clone_to_owned().map_err(|e| error(e.to_string()))?;
+        shared.insert(name.to_owned(), fd);
+    }
+    Ok(shared)
 }
 
 /// Classic tracepoints are named there. A failure shows when one is attached.

@@ -1,6 +1,10 @@
 //! The few `bpf(2)` calls that the loader crate does not offer, and a read-only view of a ring's positions.
 #![expect(unsafe_code, reason = "raw system calls and memory shared with the kernel")]
 
+pub(super) mod maps;
+pub(super) mod perf;
+pub(super) mod programs;
+
 use std::io;
 use std::mem::{offset_of, size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};

@@ -40,6 +40,10 @@ impl Belonging {
         }
     }
 
+    pub(super) fn nspid(&self) -> u32 {
+        self.nspid
+    }
+
     /// The same for a process that is out of its container's cgroup.
     pub(super) fn migrated(self, nspid: u32) -> Self {
         let knowledge = if self.complete { Knowledge::Early } else { Knowledge::Unknown };

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tetragon_api::tetragon::{Process, UserRecord};
 use tetragon_bpf::records::{
-    ExecRecord, ExitRecord, ForkRecord, Namespaces, ProcessKey, TaskInfo, exec_flags, identity_flags,
+    ExecRecord, ForkRecord, Identity, Namespaces, ProcessKey, TaskInfo, exec_flags, identity_flags,
     task_flags,
 };
 use tetragon_filters::Redactor;
@@ -55,6 +55,17 @@ pub struct ExecStrings<'a> {
     pub arguments: &'a [u8],
     /// Some of the arguments are missing.
     pub arguments_cut: bool,
+}
+
+/// What a record tells of a process whose beginning was lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Sighting {
+    /// Of the v2 hierarchy; 0 if unknown.
+    pub cgroup_id: u64,
+    /// Whose that cgroup is.
+    pub identity: Identity,
+    /// Process id in its own pid namespace; 0 in the host's, or not known.
+    pub nspid: u32,
 }
 
 /// Makes [`ProcessInfo`].
@@ -262,13 +273,13 @@ impl Describer {
         ProcessInfo::new(task.key, wire, None, false).belonging_to(belonging)
     }
 
-    /// A process of which only the end was seen, because its beginning was lost. `end` tells where that was.
+    /// A process whose beginning was lost. `seen` tells where it is.
     pub fn unknown(
         &self,
         key: ProcessKey,
         parent: Option<&ProcessInfo>,
         parent_key: &ProcessKey,
-        end: Option<&ExitRecord>,
+        seen: Option<Sighting>,
     ) -> ProcessInfo {
         let mut wire = Process {
             exec_id: self.unseen_id(&key, parent),
@@ -279,11 +290,40 @@ impl Describer {
             parent_exec_id: self.parent_id(parent, parent_key),
             ..Process::default()
         };
-        let belonging = end.and_then(|end| {
-            let place = Task { cgroup: CgroupId(end.cgroup_id), identity: end.identity, cgroup_name: None };
-            self.place(&mut wire, place, end.nspid, None)
+        let belonging = seen.and_then(|it| {
+            let place = Task { cgroup: CgroupId(it.cgroup_id), identity: it.identity, cgroup_name: None };
+            self.place(&mut wire, place, it.nspid, None)
         });
         ProcessInfo::new(key, wire, None, false).belonging_to(belonging)
+    }
+
+    /// The same process, if a later record shows it in another container than was known, or at another stage of that
+    /// container's start. A runtime's process joins the container without a record of its own.
+    pub fn moved(&self, info: &ProcessInfo, seen: Sighting) -> Option<ProcessInfo> {
+        let Identity { container, flags, .. } = seen.identity;
+        if container == 0 && flags & identity_flags::PATH == 0 {
+            // One that has left its container stays there.
+            return None;
+        }
+        let setup = flags & identity_flags::SETUP != 0;
+        let same = |belonging: &Belonging| belonging.container.0 == container && belonging.setup == setup;
+        if info.belonging.as_ref().is_some_and(same) {
+            return None;
+        }
+        let task = Task { cgroup: CgroupId(seen.cgroup_id), identity: seen.identity, cgroup_name: None };
+        let resolved = self.store.resolve(task)?;
+        let nspid = info.belonging.map_or(seen.nspid, |belonging| belonging.nspid());
+        let belonging = Belonging::new(&task, &resolved, nspid);
+        let same =
+            |before: Belonging| before.container == belonging.container && before.setup == belonging.setup;
+        if info.belonging.is_some_and(same) {
+            return None;
+        }
+        let mut wire = info.wire.clone();
+        belonging.show(&mut wire, &resolved);
+        wire.identity = Some(belonging.identity(seen.cgroup_id, false));
+        let moved = ProcessInfo::new(info.key, wire, info.binary_properties.clone(), info.kernel_thread);
+        Some(moved.belonging_to(Some(belonging)))
     }
 
     /// The same process, now that its container is known.

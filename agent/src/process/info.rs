@@ -1,5 +1,6 @@
 //! What is known of one process image, and its encoded forms.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use prost::Message;
@@ -71,6 +72,29 @@ impl ProcessInfo {
     /// The wire format of [`Self::wire`], made on first use.
     pub fn proto(&self) -> &[u8] {
         self.proto.get_or_init(|| self.wire.encode_to_vec().into_boxed_slice())
+    }
+
+    /// The process as an event of one of its threads shows it.
+    pub fn wire_of_thread(&self, tid: u32) -> Process {
+        Process { tid: Some(tid), ..self.wire.clone() }
+    }
+
+    /// The JSON text of [`Self::wire_of_thread`].
+    pub fn json_of_thread(&self, tid: u32) -> Cow<'_, str> {
+        if self.wire.tid == Some(tid) {
+            return Cow::Borrowed(self.json());
+        }
+        let mut text = String::with_capacity(self.json().len() + 16);
+        self.wire_of_thread(tid).write_json(&mut text);
+        Cow::Owned(text)
+    }
+
+    /// The wire format of [`Self::wire_of_thread`].
+    pub fn proto_of_thread(&self, tid: u32) -> Cow<'_, [u8]> {
+        if self.wire.tid == Some(tid) {
+            return Cow::Borrowed(self.proto());
+        }
+        Cow::Owned(self.wire_of_thread(tid).encode_to_vec())
     }
 
     /// The process as the exec event shows it.

@@ -160,6 +160,13 @@ impl Table {
         }
     }
 
+    /// Gives the image of this process another description.
+    pub fn describe(&mut self, key: &ProcessKey, info: &Arc<ProcessInfo>) {
+        if let Some(entry) = self.entries.get_mut(&key.into()) {
+            entry.info = Arc::clone(info);
+        }
+    }
+
     /// Puts other descriptions in the place of those for which `renew` has one.
     pub fn renew(&mut self, mut renew: impl FnMut(&Arc<ProcessInfo>) -> Option<Arc<ProcessInfo>>) {
         for entry in self.entries.values_mut() {

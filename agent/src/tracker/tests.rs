@@ -376,7 +376,7 @@ impl Model {
         let (kin, is_exec) = match payload {
             Payload::Exec(kin) => (kin, true),
             Payload::Exit { kin, .. } => (kin, false),
-            Payload::Gap { .. } => return Err(TestCaseError::fail("a gap out of nowhere")),
+            Payload::Call { .. } | Payload::Gap { .. } => return Err(TestCaseError::fail("out of nowhere")),
         };
         let key = kin.process.key;
         let id = process(key);

@@ -28,6 +28,22 @@ pub fn json_exit(out: &mut String, family: &Family<'_, str>, exit: &Exit<'_>, en
     });
 }
 
+/// Appends an event of a policy. `rest` is the JSON object of the payload without its processes; nothing in it may
+/// belong behind the ancestors.
+pub fn json_call(
+    out: &mut String,
+    name: &str,
+    family: &Family<'_, str>,
+    rest: &str,
+    envelope: &Envelope<'_>,
+) {
+    event(out, name, envelope, |object| {
+        processes(object, family);
+        object.members(rest);
+        ancestors(object, family);
+    });
+}
+
 fn event(out: &mut String, name: &str, envelope: &Envelope<'_>, payload: impl FnOnce(&mut Object<'_>)) {
     let mut event = Object::begin(out);
     let mut inner = Object::begin(event.key(name));

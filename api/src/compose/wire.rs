@@ -39,6 +39,24 @@ pub fn proto_exit(out: &mut Vec<u8>, family: &Family<'_, [u8]>, exit: &Exit<'_>,
     end(out, envelope);
 }
 
+/// Appends an event of a policy. `rest` is the payload without its processes; nothing in it may belong behind the
+/// ancestors, whose field is given.
+pub fn proto_call(
+    out: &mut Vec<u8>,
+    event_type: EventType,
+    family: &Family<'_, [u8]>,
+    rest: &[u8],
+    ancestors_field: u32,
+    envelope: &Envelope<'_>,
+) {
+    let length = processes_len(family) + rest.len() + ancestors_len(ancestors_field, family);
+    begin(out, event_type as u32, length);
+    processes(out, family);
+    out.extend_from_slice(rest);
+    ancestors(out, ancestors_field, family);
+    end(out, envelope);
+}
+
 /// The field of the payload equals its event type.
 fn begin(out: &mut Vec<u8>, field: u32, length: usize) {
     out.reserve(length + 64);

@@ -36,6 +36,19 @@ impl<'a> Object<'a> {
         self.out
     }
 
+    /// Adds the members of another object, given as its JSON text.
+    pub(crate) fn members(&mut self, object: &str) {
+        let members = object.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
+        if members.is_empty() {
+            return;
+        }
+        if !self.empty {
+            self.out.push(',');
+        }
+        self.empty = false;
+        self.out.push_str(members);
+    }
+
     pub(crate) fn end(self) {
         self.out.push('}');
     }

@@ -221,7 +221,6 @@ enum plan_flags {
 
 /* Written by the kernel only; sums over all CPUs. */
 struct plan_counters {
-	__u64 calls;	  /* looked at */
 	__u64 matched;
 	__u64 posted;	  /* records in the ring */
 	__u64 suppressed; /* by NoPost */
@@ -252,7 +251,7 @@ struct plan {
 /* Which plans apply to a class of cgroups at a hook. A class without an entry has that of CLASS_OTHERS. */
 #define CLASS_OTHERS	0xffffffff
 #define RULE_PLANS	14
-#define RULE_CHUNKS_MAX 64
+#define RULE_CHUNKS_MAX 16
 
 struct rule_key {
 	__u32 hook;
@@ -292,6 +291,7 @@ enum policy_phase {
 	PHASE_CALL = 0,	      /* all there is */
 	PHASE_ENTRY = 1,      /* its return will follow */
 	PHASE_RETURN = 2,
+	PHASE_CANCELLED = 3, /* it has returned, and no return filter matched: the entry is no event */
 };
 
 /* A matching call. Followed by data_len bytes: what arguments and stacks refer to. */

@@ -5,7 +5,8 @@ use crate::policy::{Mode, Options, OverrideMethod};
 use crate::report::{Diagnostic, Path, one_of};
 use crate::spec::OptionSpec;
 
-const NAMES: [&str; 4] = ["disable-kprobe-multi", "disable-uprobe-multi", "override-method", "policy-mode"];
+const NAMES: [&str; 5] =
+    ["disable-kprobe-multi", "disable-uprobe-multi", "override-method", "policy-mode", "match-unreadable"];
 
 impl Check<'_> {
     pub(super) fn options(&mut self, specs: &[OptionSpec], path: &Path) -> Options {
@@ -23,6 +24,9 @@ impl Check<'_> {
                 }
                 "disable-uprobe-multi" => {
                     set(&mut options.disable_uprobe_multi, boolean(value), &["true", "false"])
+                }
+                "match-unreadable" => {
+                    set(&mut options.match_unreadable, boolean(value), &["true", "false"])
                 }
                 "override-method" => {
                     let method = match value.as_str() {

@@ -59,8 +59,9 @@ fn capture_of(field: &Field) -> Option<Capture> {
     if field.ty.starts_with("__data_loc char[]") {
         return Some(Capture::Typed(ArgType::DataLoc));
     }
-    if field.length.is_some() {
-        return Some(Capture::Array { size: field.size });
+    if let Some(length) = field.length {
+        // Of an unknown length, it is one element.
+        return Some(Capture::Array { size: field.size, element: field.size / length.max(1) });
     }
     let ty = match (field.ty.as_str(), field.size, field.signed) {
         ("char *" | "const char *", 8, _) => ArgType::CharBuf,

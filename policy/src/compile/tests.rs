@@ -117,7 +117,7 @@ fn fields_of_tracepoints_tell_their_types() {
          {subsystem: cgroup, event: cgroup_mkdir, args: [{index: 4}, {index: 5}, {index: 6, type: uint64}]}]",
     );
     let captures = |hook: usize| program.hooks[hook].readers.iter().map(|it| it.capture).collect::<Vec<_>>();
-    assert_eq!(captures(0), [Capture::Array { size: 16 }, Capture::Typed(ArgType::Int32)]);
+    assert_eq!(captures(0), [Capture::Array { size: 16, element: 1 }, Capture::Typed(ArgType::Int32)]);
     assert_eq!(captures(1), [ArgType::Uint64, ArgType::DataLoc, ArgType::Uint64].map(Capture::Typed));
     assert_eq!(program.hooks[0].readers[1].source, Source::Field { offset: 24, size: 4 });
     assert_eq!(

@@ -1,9 +1,13 @@
-use tetragon_bpf::records::transitions;
+use std::sync::Arc;
+
+use tetragon_bpf::records::{CgroupRecord, Identity, cgroup_action, identity_flags, transitions};
 use tetragon_filters::parse_redaction_filters;
 use zerocopy::FromZeros;
 
 use super::*;
-use crate::samples::{mk_describer, mk_exec, mk_fork, mk_found, mk_key, mk_strings};
+use crate::samples::{
+    mk_describer, mk_describer_of, mk_exec, mk_fork, mk_found, mk_key, mk_store, mk_strings,
+};
 
 const CONTAINER: &str =
     "cri-containerd-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope";
@@ -185,4 +189,38 @@ fn long_arguments_are_not_copied_to_every_fork() {
     let child = describer.fork(&mk_fork(mk_key(8, 80, 1), parent.key), &parent, Some(&parent));
     assert_eq!(child.wire.arguments, "\u{fc}".repeat(2048));
     assert_eq!((child.wire.flags.as_str(), child.wire.argv.len()), ("truncArgs clone", 0));
+}
+
+#[test]
+fn a_process_that_joins_a_container_is_shown_in_it() {
+    let store = mk_store();
+    let mut made = CgroupRecord::new_zeroed();
+    let path =
+        format!("/kubepods/pod6f3e2a14-9d1b-4c5e-8a77-0123456789ab/cri-containerd-{}.scope", "ab".repeat(32));
+    made.path[..path.len()].copy_from_slice(path.as_bytes());
+    (made.cgroup_id, made.parent_id, made.path_len) = (50, 2, u32::try_from(path.len()).unwrap());
+    (made.action, made.identity.flags) = (cgroup_action::MADE, identity_flags::PATH);
+    store.cgroup(&made);
+    let describer = mk_describer_of(Settings::default(), Arc::clone(&store));
+
+    let mut record = mk_record(0);
+    record.task.key = mk_key(7, 70, 1);
+    let host = describer.exec(&record, mk_strings("/x"), None, None, false);
+    assert!(host.belonging.is_none() && host.wire.identity.is_none());
+    let seen = |cgroup_id, flags| Sighting {
+        cgroup_id,
+        identity: Identity { container: 0, flags, class: 0 },
+        nspid: 0,
+    };
+    assert!(describer.moved(&host, seen(1, 0)).is_none(), "it is where it was");
+    let joined = describer.moved(&host, seen(50, identity_flags::PATH | identity_flags::SETUP)).unwrap();
+    assert_eq!(joined.wire.docker, "ab".repeat(32)[..31]);
+    assert!(joined.wire.identity.as_ref().unwrap().setup);
+    assert_eq!((&joined.wire.exec_id, joined.key), (&host.wire.exec_id, host.key));
+    // The same again changes nothing; the end of the set-up does.
+    assert!(describer.moved(&joined, seen(50, identity_flags::PATH | identity_flags::SETUP)).is_none());
+    let later = describer.moved(&joined, seen(50, identity_flags::PATH)).unwrap();
+    assert!(!later.wire.identity.as_ref().unwrap().setup);
+    // It stays in its container wherever it goes.
+    assert!(describer.moved(&joined, seen(1, 0)).is_none());
 }

@@ -1,6 +1,7 @@
 //! The agent's ledger as tables for people: each row is a sum that must come out, and says whether it does.
 
 mod identity;
+mod policies;
 
 use std::fmt::Write as _;
 
@@ -34,6 +35,9 @@ pub(super) fn text(agent: &GetStatusResponse) -> String {
     if let Some(incomplete) = identity::incomplete(agent) {
         let _ = writeln!(text, "Incomplete: {incomplete}");
     }
+    if let Some(incomplete) = policies::incomplete(agent) {
+        let _ = writeln!(text, "Incomplete: {incomplete}");
+    }
     for table in [hooks(agent), rings(agent), records(agent), sinks(agent)] {
         text.push('\n');
         text.push_str(&table.render());
@@ -53,6 +57,7 @@ pub(super) fn text(agent: &GetStatusResponse) -> String {
             it.scans, it.last_cause, it.processes_found, it.processes_reported
         );
     }
+    text.push_str(&policies::text(agent));
     text.push_str(&identity::text(agent));
     text
 }
@@ -82,7 +87,7 @@ fn losses(agent: &GetStatusResponse) -> Vec<String> {
     if let Some(table) = &agent.process_table {
         add(table.exit_missed, "exits: found by a re-scan only".to_owned());
     }
-    for (count, what) in identity::losses(agent) {
+    for (count, what) in identity::losses(agent).into_iter().chain(policies::losses(agent)) {
         add(count, what);
     }
     for sink in &agent.sinks {

@@ -1,0 +1,41 @@
+//! Loads every program of the policy matcher, and prints what this kernel's verifier says of each: for work on the
+//! programs. Needs root.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tetragon::kernel::object::Maps;
+use tetragon::kernel::policy::{Descriptions, PolicyKernel};
+
+fn main() -> ExitCode {
+    let descriptions = Descriptions {
+        btf: PathBuf::from("/sys/kernel/btf/vmlinux"),
+        tracefs: PathBuf::from("/sys/kernel/tracing"),
+    };
+    let raw = match std::fs::read(&descriptions.btf) {
+        Ok(raw) => raw,
+        Err(error) => {
+            eprintln!("{}: {error}", descriptions.btf.display());
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut kernel = match PolicyKernel::new(Maps::new(), descriptions, &raw) {
+        Ok(kernel) => kernel,
+        Err(error) => {
+            eprintln!("maps: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("{:?}", kernel.abilities());
+    let mut failed = false;
+    for (name, result, took) in kernel.load_all() {
+        match result {
+            Ok(()) => println!("{name}: loaded in {took:?}"),
+            Err(error) => {
+                failed = true;
+                println!("{name}: {error}");
+            }
+        }
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,254 @@
+//! Attaching the matcher's programs.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::{PolicyKernel, Program};
+use crate::kernel::object::ObjectError;
+use crate::kernel::sys::maps;
+use crate::kernel::sys::perf::{self, Link};
+use crate::policies::rules::HookId;
+
+/// Where the kernel tells the number of kprobe events.
+const KPROBE_TYPE: &str = "/sys/bus/event_source/devices/kprobe/type";
+
+/// What is hooked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// A function of the kernel.
+    Function(String),
+    /// A tracepoint.
+    Tracepoint {
+        /// Its group.
+        subsystem: String,
+        /// Its name.
+        event: String,
+    },
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Function(name) => write!(f, "kprobe {name}"),
+            Self::Tracepoint { subsystem, event } => write!(f, "tracepoint {subsystem}/{event}"),
+        }
+    }
+}
+
+/// Why nothing is attached.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// The program cannot be loaded.
+    #[error(transparent)]
+    Program(#[from] ObjectError),
+    /// It cannot be attached.
+    #[error("cannot attach to {place}: {source}{hint}")]
+    Place {
+        /// Where.
+        place: String,
+        /// What the kernel said.
+        source: io::Error,
+        /// What that may mean.
+        hint: &'static str,
+    },
+}
+
+impl AttachError {
+    fn at(place: impl ToString, source: io::Error, hint: &'static str) -> Self {
+        Self::Place { place: place.to_string(), source, hint }
+    }
+}
+
+/// An attached hook. Detached with the last copy.
+#[derive(Debug, Clone)]
+pub struct Attached {
+    _link: Arc<Link>,
+    /// Number of a program that is this hook's alone.
+    pub(super) numbered: Option<u32>,
+}
+
+/// The number of kprobe events, where the kernel has kprobes.
+fn kprobe_type() -> io::Result<u32> {
+    let text = fs::read_to_string(KPROBE_TYPE).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            io::Error::new(io::ErrorKind::Unsupported, "this kernel has no kprobes (CONFIG_KPROBES)")
+        } else {
+            error
+        }
+    })?;
+    text.trim().parse().map_err(io::Error::other)
+}
+
+/// The address of a function.
+fn address_of(function: &str) -> io::Result<u64> {
+    let symbols = fs::read_to_string("/proc/kallsyms")?;
+    let found = symbols.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let address = words.next()?;
+        let is_code = words.next()?.eq_ignore_ascii_case("t");
+        (is_code && words.next()? == function).then(|| u64::from_str_radix(address, 16).ok())?
+    });
+    found.filter(|address| *address != 0).ok_or_else(|| io::Error::other("/proc/kallsyms does not tell its address"))
+}
+
+fn tracepoint_id(tracefs: &Path, subsystem: &str, event: &str) -> io::Result<u64> {
+    let path = tracefs.join("events").join(subsystem).join(event).join("id");
+    fs::read_to_string(path)?.trim().parse().map_err(io::Error::other)
+}
+
+/// Where the record of a fork has the id of the child, bytes.
+pub(super) fn fork_child_offset(tracefs: &Path) -> Option<u32> {
+    let format = fs::read_to_string(tracefs.join("events/sched/sched_process_fork/format")).ok()?;
+    let line = format.lines().find(|line| line.contains("child_pid;"))?;
+    let (_, rest) = line.split_once("offset:")?;
+    rest.split(';').next()?.trim().parse().ok()
+}
+
+impl PolicyKernel {
+    /// Attaches to functions: where the kernel can, to all of them at once.
+    ///
+    /// # Errors
+    /// To one of them the kernel refuses to attach; then nothing is.
+    pub fn attach_functions(
+        &mut self,
+        functions: &[(HookId, String)],
+        returns: bool,
+        one_by_one: bool,
+    ) -> Result<Vec<Attached>, AttachError> {
+        if functions.len() > 1 && self.abilities.kprobe_multi && !one_by_one {
+            return self.attach_multi(functions, returns);
+        }
+        functions.iter().map(|(hook, name)| self.attach_function(*hook, name, returns)).collect()
+    }
+
+    fn attach_multi(
+        &mut self,
+        functions: &[(HookId, String)],
+        returns: bool,
+    ) -> Result<Vec<Attached>, AttachError> {
+        let program = if returns { Program::KretprobeMulti } else { Program::KprobeMulti };
+        self.ensure(&[program])?;
+        let names: Vec<&str> = functions.iter().map(|(_, name)| name.as_str()).collect();
+        let cookies: Vec<u64> = functions.iter().map(|(hook, _)| u64::from(hook.0)).collect();
+        let place = || format!("{} functions ({} ...)", names.len(), names[0]);
+        let link = self
+            .program(program)
+            .and_then(|fd| perf::attach_multi(fd, &names, &cookies, returns))
+            .map_err(|error| {
+                AttachError::at(
+                    place(),
+                    error,
+                    "; one of them may not be traceable: see available_filter_functions of tracefs",
+                )
+            })?;
+        let attached = Attached { _link: Arc::new(link), numbered: None };
+        Ok(vec![attached; functions.len()])
+    }
+
+    fn attach_function(&mut self, hook: HookId, name: &str, returns: bool) -> Result<Attached, AttachError> {
+        let place = Place::Function(name.to_owned());
+        let failed = |error: io::Error| {
+            let hint = match error.raw_os_error() {
+                Some(libc::ENOENT) => "; the function may be inlined, or part of a module that is not loaded",
+                Some(libc::EINVAL) => "; the kernel does not allow kprobes there",
+                _ => "",
+            };
+            AttachError::at(&place, error, hint)
+        };
+        let kind = kprobe_type().map_err(failed)?;
+        let program = if returns { Program::Kretprobe } else { Program::Kprobe };
+        self.ensure(&[program])?;
+        if !self.abilities.cookies && !returns {
+            let address = address_of(name).map_err(failed)?;
+            self.map("hooks_by_address")
+                .and_then(|map| maps::update(map, &address.to_ne_bytes(), &hook.0.to_ne_bytes()))
+                .map_err(failed)?;
+        }
+        let event = perf::kprobe(kind, name, returns).map_err(failed)?;
+        self.run(event, program, hook).map_err(failed)
+    }
+
+    /// Attaches to a tracepoint.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn attach_tracepoint(&mut self, hook: HookId, subsystem: &str, event: &str) -> Result<Attached, AttachError> {
+        let place = Place::Tracepoint { subsystem: subsystem.to_owned(), event: event.to_owned() };
+        let failed = |error: io::Error| AttachError::at(&place, error, "");
+        let id = tracepoint_id(&self.descriptions.tracefs, subsystem, event).map_err(failed)?;
+        let perf_event = perf::tracepoint(id).map_err(failed)?;
+        if self.abilities.cookies {
+            self.ensure(&[Program::Tracepoint])?;
+            return self.run(perf_event, Program::Tracepoint, hook).map_err(failed);
+        }
+        let number = self.numbered.take().map_err(|error| {
+            AttachError::at(&place, error, "; kernels before 5.15 can serve no more tracepoints at a time")
+        })?;
+        let program = Program::NumberedTracepoint(number - 1);
+        let attached = self.ensure(&[program]).map_err(AttachError::from).and_then(|()| {
+            self.map("hooks_by_program")
+                .and_then(|map| maps::update(map, &(number - 1).to_ne_bytes(), &hook.0.to_ne_bytes()))
+                .and_then(|()| self.run(perf_event, program, hook))
+                .map_err(failed)
+        });
+        match attached {
+            Ok(attached) => Ok(Attached { numbered: Some(number), ..attached }),
+            Err(error) => {
+                self.numbered.give(number);
+                Err(error)
+            }
+        }
+    }
+
+    fn run(&self, event: OwnedFd, program: Program, hook: HookId) -> io::Result<Attached> {
+        let fd = self.program(program)?;
+        let link = if self.abilities.cookies {
+            perf::attach_with_cookie(event, fd, u64::from(hook.0))?
+        } else {
+            perf::attach(event, fd)?
+        };
+        Ok(Attached { _link: Arc::new(link), numbered: None })
+    }
+
+    /// A hook is detached.
+    pub fn detach(&mut self, place: &Place, attached: Attached) {
+        if let Some(number) = attached.numbered {
+            self.numbered.give(number);
+        }
+        drop(attached);
+        if let (Place::Function(name), false) = (place, self.abilities.cookies)
+            && let (Ok(address), Ok(map)) = (address_of(name), self.map("hooks_by_address"))
+        {
+            // A number that stays is of no hook.
+            let _ = maps::delete(map, &address.to_ne_bytes());
+        }
+    }
+
+    /// Has what processes are at their exec noted from now on, for filters that ask for it.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn note_facts(&mut self) -> Result<(), AttachError> {
+        if self.facts.is_some() {
+            return Ok(());
+        }
+        self.ensure(&[Program::FactsExec, Program::FactsFork, Program::FactsExit])?;
+        let attach = |event: &str, program| {
+            let failed = |error| AttachError::at(format!("tracepoint sched/{event}"), error, "");
+            let id = tracepoint_id(&self.descriptions.tracefs, "sched", event).map_err(failed)?;
+            let fd = self.program(program).map_err(failed)?;
+            perf::tracepoint(id).and_then(|event| perf::attach(event, fd)).map_err(failed)
+        };
+        self.facts = Some([
+            attach("sched_process_exec", Program::FactsExec)?,
+            attach("sched_process_fork", Program::FactsFork)?,
+            attach("sched_process_exit", Program::FactsExit)?,
+        ]);
+        Ok(())
+    }
+}

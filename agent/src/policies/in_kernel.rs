@@ -1,0 +1,616 @@
+//! The engine: policies compiled, encoded, attached, and ruled over.
+//!
+//! What is new is made first, apart from what runs: sets, attachments, plans. Then the rules change, which is what makes
+//! a policy hold. What is old is removed last, and plans a little later, since calls may be on their way through them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tetragon_bpf::btf::Btf;
+use tetragon_bpf::plan::{PLAN_READERS, Plan, PlanOp, op_kind, plan_flags, source};
+use tetragon_crds::policy::{Mode, Policy};
+use tetragon_crds::spec::{LabelOperator, LabelSelector};
+use tetragon_crds::syscalls::Arch;
+use tetragon_crds::{Diagnostic, Errors};
+use tetragon_policy::{Attach, HookProgram, Kernel, Program, compile};
+use tracing::{debug, warn};
+
+use super::catalogue::{Catalogue, PlanInfo};
+use super::encode::{EncodeError, HostNamespaces, Manner, encode};
+use super::engine::{Engine, Figures, LoadError, Loaded};
+use super::rules::{HookId, PlanId, Rules};
+use crate::identity::{ClassRules, Operator, PolicyId, Requirement, Scope, Selector, Store};
+use crate::kernel::object::{Maps, ObjectError};
+use crate::kernel::policy::{AttachError, Attached, Descriptions, Place, PolicyKernel, SetId};
+
+/// How long a plan stays after its end: calls may be on their way through it.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long the kernel's type information is kept for the next policy.
+const KEEP_TYPES: Duration = Duration::from_secs(10);
+
+/// A hook with programs attached.
+struct Hook {
+    id: HookId,
+    users: BTreeSet<PolicyId>,
+    entry: Option<Attached>,
+    returns: Option<Attached>,
+}
+
+/// A plan that is in the kernel.
+#[derive(Debug, Clone)]
+struct LoadedPlan {
+    id: PlanId,
+    generation: u64,
+    place: Place,
+    returns: bool,
+}
+
+/// What a policy has in the kernel.
+struct InKernel {
+    plans: Vec<LoadedPlan>,
+    sets: Vec<SetId>,
+    memory: u64,
+    scope: Option<Scope>,
+    /// Its lists are attached function by function.
+    one_by_one: bool,
+    active: bool,
+}
+
+/// What is removed after a while.
+struct Retired {
+    since: Instant,
+    plans: Vec<LoadedPlan>,
+    sets: Vec<SetId>,
+}
+
+/// A plan before it has its place.
+struct Draft {
+    plan: Plan,
+    info: PlanInfo,
+    place: Place,
+    returns: bool,
+}
+
+/// The engine over the kernel's matcher.
+pub struct KernelEngine {
+    /// Until the first policy comes.
+    base: Option<Maps>,
+    descriptions: Descriptions,
+    store: Arc<Store>,
+    catalogue: Arc<Catalogue>,
+    host: HostNamespaces,
+    rules: SharedRules,
+    kernel: Option<PolicyKernel>,
+    hooks: HashMap<Place, Hook>,
+    policies: BTreeMap<PolicyId, InKernel>,
+    retired: Vec<Retired>,
+    types: Option<(Instant, Arc<Vec<u8>>)>,
+    last_hook: u32,
+    last_generation: u64,
+}
+
+/// The rules, once there is a kernel part; shared with the store, which defines classes.
+#[derive(Clone, Default)]
+struct SharedRules(Arc<Mutex<Option<Rules>>>);
+
+impl SharedRules {
+    fn lock(&self) -> MutexGuard<'_, Option<Rules>> {
+        // A panic while it was held has ended the agent.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClassRules for SharedRules {
+    fn define(&mut self, class: u32, policies: &Arc<[PolicyId]>) {
+        if let Some(rules) = self.lock().as_mut()
+            && let Err(error) = rules.define(class, policies)
+        {
+            warn!(%error, class, "policies do not hold for some containers");
+        }
+    }
+}
+
+fn error(message: impl ToString) -> LoadError {
+    LoadError { message: message.to_string(), verifier_log: None }
+}
+
+impl From<ObjectError> for LoadError {
+    fn from(error: ObjectError) -> Self {
+        let message = error.to_string();
+        match error {
+            ObjectError::Program { log, .. } if !log.is_empty() => Self { message, verifier_log: Some(log) },
+            _ => Self { message, verifier_log: None },
+        }
+    }
+}
+
+impl From<AttachError> for LoadError {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::Program(error) => error.into(),
+            AttachError::Place { .. } => self::error(error),
+        }
+    }
+}
+
+impl From<std::io::Error> for LoadError {
+    fn from(error: std::io::Error) -> Self {
+        self::error(format!("the kernel does not take the policy: {error}"))
+    }
+}
+
+impl From<EncodeError> for LoadError {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::Policy(diagnostic) => diagnostics(vec![diagnostic]),
+            EncodeError::Kernel(error) => error.into(),
+        }
+    }
+}
+
+fn diagnostics(all: Vec<Diagnostic>) -> LoadError {
+    let lines: Vec<String> = all.iter().map(ToString::to_string).collect();
+    error(lines.join("\n"))
+}
+
+impl KernelEngine {
+    /// Loads nothing yet. `base` are the maps of the base sensor that policies share.
+    pub fn new(
+        base: Maps,
+        descriptions: Descriptions,
+        store: Arc<Store>,
+        catalogue: Arc<Catalogue>,
+        host: HostNamespaces,
+    ) -> Self {
+        let rules = SharedRules::default();
+        store.connect_rules(Box::new(rules.clone()));
+        Self {
+            base: Some(base),
+            descriptions,
+            store,
+            catalogue,
+            host,
+            rules,
+            kernel: None,
+            hooks: HashMap::new(),
+            policies: BTreeMap::new(),
+            retired: Vec::new(),
+            types: None,
+            last_hook: 0,
+            last_generation: 0,
+        }
+    }
+
+    fn types(&mut self) -> Result<Arc<Vec<u8>>, LoadError> {
+        if let Some((used, raw)) = &mut self.types
+            && used.elapsed() < KEEP_TYPES
+        {
+            *used = Instant::now();
+            return Ok(Arc::clone(raw));
+        }
+        let path = &self.descriptions.btf;
+        let raw = fs::read(path).map_err(|e| error(format!("cannot read {}: {e}", path.display())))?;
+        let raw = Arc::new(raw);
+        self.types = Some((Instant::now(), Arc::clone(&raw)));
+        Ok(raw)
+    }
+
+    /// The kernel part, made now if need be.
+    fn start(&mut self, raw: &[u8]) -> Result<(), LoadError> {
+        let Some(base) = self.base.take() else { return Ok(()) };
+        let shared: Vec<(String, std::io::Result<std::os::fd::OwnedFd>)> =
+            base.iter().map(|(name, fd)| (name.clone(), fd.try_clone())).collect();
+        let kernel = match PolicyKernel::new(base, self.descriptions.clone(), raw) {
+            Ok(kernel) => kernel,
+            Err(problem) => {
+                // For the next try.
+                self.base =
+                    Some(shared.into_iter().filter_map(|(name, fd)| Some((name, fd.ok()?))).collect());
+                return Err(problem.into());
+            }
+        };
+        *self.rules.lock() = Some(Rules::new(kernel.rule_map()?));
+        self.kernel = Some(kernel);
+        Ok(())
+    }
+
+    fn compile(&mut self, policy: &Policy) -> Result<Program, LoadError> {
+        let raw = self.types()?;
+        self.start(&raw)?;
+        let btf = Btf::parse(&raw).ok_or_else(|| error("bad type information of the kernel"))?;
+        let kernel = Kernel::new(btf, &self.descriptions.tracefs);
+        compile(policy, &kernel, Arch::current()).map_err(diagnostics)
+    }
+
+    /// Everything of a policy but that it holds.
+    fn prepare(&mut self, id: PolicyId, policy: &Policy) -> Result<(InKernel, Loaded), LoadError> {
+        self.collect();
+        if policy.loader {
+            return Err(error("spec.loader: there is no sensor for loaded files yet"));
+        }
+        if let Some(enforcer) = &policy.enforcer {
+            let diagnostic = Diagnostic::new(enforcer.path.clone(), "there is no enforcer yet");
+            return Err(diagnostics(vec![diagnostic]));
+        }
+        let program = self.compile(policy)?;
+        let scope = policy.is_scoped().then(|| scope_of(policy)).transpose()?;
+        let manner = Manner {
+            monitor: policy.options.mode == Some(Mode::Monitor),
+            match_unreadable: policy.options.match_unreadable,
+        };
+        let Some(kernel) = &mut self.kernel else { return Err(error("the matcher is not loaded")) };
+
+        let mut maker = kernel.sets();
+        let mut drafts = Vec::new();
+        let mut sensors = Vec::new();
+        for (number, hook) in program.hooks.iter().enumerate() {
+            let plan = encode(hook, manner, &self.host, &mut maker)?;
+            draft(policy, hook, plan, &mut drafts);
+            let kind = match hook.attach {
+                Attach::Tracepoint { .. } => "generic_tracepoint",
+                _ => "generic_kprobe",
+            };
+            sensors.push(format!("{kind}-{number}"));
+        }
+        let (sets, mut memory) = maker.keep();
+
+        let mut plans: Vec<LoadedPlan> = Vec::with_capacity(drafts.len());
+        let mut result = Ok(());
+        if drafts.iter().any(|draft| needs_facts(&draft.plan)) {
+            result = kernel.note_facts().map_err(LoadError::from);
+        }
+        for mut draft in drafts {
+            if result.is_err() {
+                break;
+            }
+            result = kernel.take_plan().map_err(LoadError::from).and_then(|place| {
+                self.last_generation += 1;
+                draft.plan.id = place.0;
+                draft.plan.generation = self.last_generation;
+                draft.plan.policy = id.0;
+                self.catalogue.insert(place.0, self.last_generation, draft.info);
+                plans.push(LoadedPlan {
+                    id: place,
+                    generation: self.last_generation,
+                    place: draft.place,
+                    returns: draft.returns,
+                });
+                memory += kernel.write_plan(place, &draft.plan)?;
+                Ok(())
+            });
+        }
+        let made = InKernel {
+            plans,
+            sets,
+            memory,
+            scope,
+            one_by_one: policy.options.disable_kprobe_multi,
+            active: false,
+        };
+        if let Err(problem) = result {
+            self.discard(made);
+            return Err(problem);
+        }
+        Ok((made, Loaded { sensors, warnings: program.warnings }))
+    }
+
+    /// Attaches what a policy needs and what is not attached yet.
+    fn attach(&mut self, id: PolicyId, policy: &InKernel) -> Result<(), LoadError> {
+        let Some(kernel) = &mut self.kernel else { return Err(error("the matcher is not loaded")) };
+        let mut entries: BTreeSet<&Place> = BTreeSet::new();
+        let mut returns: BTreeSet<&Place> = BTreeSet::new();
+        for plan in &policy.plans {
+            let hook = self.hooks.entry(plan.place.clone()).or_insert_with(|| {
+                self.last_hook += 1;
+                Hook { id: HookId(self.last_hook), users: BTreeSet::new(), entry: None, returns: None }
+            });
+            hook.users.insert(id);
+            if hook.entry.is_none() {
+                entries.insert(&plan.place);
+            }
+            if plan.returns && hook.returns.is_none() {
+                returns.insert(&plan.place);
+            }
+        }
+        // A call whose beginning is seen must be seen to return.
+        let all = [(returns, true), (entries, false)];
+        for (places, at_return) in all {
+            let mut functions = Vec::new();
+            for place in places {
+                let Some(hook) = self.hooks.get_mut(place) else { continue };
+                match place {
+                    Place::Function(name) => functions.push((hook.id, name.clone())),
+                    Place::Tracepoint { subsystem, event } => {
+                        hook.entry = Some(kernel.attach_tracepoint(hook.id, subsystem, event)?);
+                    }
+                }
+            }
+            let attached = kernel.attach_functions(&functions, at_return, policy.one_by_one)?;
+            for ((_, name), attached) in functions.into_iter().zip(attached) {
+                if let Some(hook) = self.hooks.get_mut(&Place::Function(name)) {
+                    let side = if at_return { &mut hook.returns } else { &mut hook.entry };
+                    *side = Some(attached);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A policy needs its hooks no more. Those that nobody needs are detached.
+    fn release(&mut self, id: PolicyId) {
+        let mut unused = Vec::new();
+        for (place, hook) in &mut self.hooks {
+            if hook.users.remove(&id) && hook.users.is_empty() {
+                unused.push(place.clone());
+            }
+        }
+        for place in unused {
+            let Some(hook) = self.hooks.remove(&place) else { continue };
+            if let Some(kernel) = &mut self.kernel {
+                hook.entry.into_iter().chain(hook.returns).for_each(|attached| kernel.detach(&place, attached));
+            }
+        }
+    }
+
+    fn rows(&self, policy: &InKernel) -> Vec<(HookId, PlanId)> {
+        policy.plans.iter().filter_map(|plan| Some((self.hooks.get(&plan.place)?.id, plan.id))).collect()
+    }
+
+    /// From here on, the policy holds.
+    fn activate(&mut self, id: PolicyId, policy: &mut InKernel) -> Result<(), LoadError> {
+        let attached = self.attach(id, policy).and_then(|()| {
+            let rows = self.rows(policy);
+            let mut rules = self.rules.lock();
+            let rules = rules.as_mut().ok_or_else(|| error("the matcher is not loaded"))?;
+            rules.activate(id, policy.scope.is_some(), rows).map_err(LoadError::from)
+        });
+        if let Err(problem) = attached {
+            self.release(id);
+            return Err(problem);
+        }
+        if let Some(scope) = &policy.scope {
+            self.store.set_scope(id, scope.clone());
+        }
+        policy.active = true;
+        Ok(())
+    }
+
+    fn deactivate(&mut self, id: PolicyId, scoped: bool) -> Result<(), LoadError> {
+        let result = match self.rules.lock().as_mut() {
+            Some(rules) => rules.deactivate(id),
+            None => Ok(()),
+        };
+        if scoped {
+            self.store.remove_scope(id);
+        }
+        self.release(id);
+        result.map_err(LoadError::from)
+    }
+
+    /// Removes what never held.
+    fn discard(&mut self, policy: InKernel) {
+        self.retire(policy);
+    }
+
+    fn retire(&mut self, policy: InKernel) {
+        for plan in &policy.plans {
+            self.catalogue.retire(plan.id.0, plan.generation);
+        }
+        self.retired.push(Retired { since: Instant::now(), plans: policy.plans, sets: policy.sets });
+    }
+
+    /// Removes what ended a while ago.
+    fn collect(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return };
+        self.retired.retain_mut(|retired| {
+            if retired.since.elapsed() < GRACE {
+                return true;
+            }
+            retired.plans.drain(..).for_each(|plan| kernel.remove_plan(plan.id));
+            kernel.remove_sets(&retired.sets);
+            false
+        });
+        if self.types.as_ref().is_some_and(|(used, _)| used.elapsed() >= KEEP_TYPES) {
+            self.types = None;
+        }
+    }
+
+    /// Both policies' hooks are attached, and all rules change from the one to the other.
+    fn exchange(&mut self, old: PolicyId, id: PolicyId, new: &mut InKernel) -> Result<(), LoadError> {
+        let old_scoped =
+            self.policies.get(&old).ok_or_else(|| error("the policy to be replaced is not loaded"))?.scope.is_some();
+        if let Err(problem) = self.attach(id, new) {
+            self.release(id);
+            return Err(problem);
+        }
+        let rows = self.rows(new);
+        let changed = {
+            let mut rules = self.rules.lock();
+            let rules = rules.as_mut().ok_or_else(|| error("the matcher is not loaded"))?;
+            match &new.scope {
+                // Without scopes, the rules alone decide.
+                None if !old_scoped => rules.replace(old, id, false, rows),
+                scope => rules.activate(id, scope.is_some(), rows),
+            }
+        };
+        if let Err(problem) = changed {
+            self.release(id);
+            return Err(problem.into());
+        }
+        match (&new.scope, old_scoped) {
+            (Some(scope), true) => self.store.replace_scope(old, id, scope.clone()),
+            (Some(scope), false) => self.store.set_scope(id, scope.clone()),
+            (None, true) => self.store.remove_scope(old),
+            (None, false) => {}
+        }
+        if old_scoped || new.scope.is_some() {
+            if let Some(rules) = self.rules.lock().as_mut() {
+                rules.deactivate(old)?;
+            }
+        }
+        self.release(old);
+        new.active = true;
+        Ok(())
+    }
+}
+
+impl Engine for KernelEngine {
+    fn load(&mut self, id: PolicyId, policy: &Policy) -> Result<Loaded, LoadError> {
+        let (mut made, loaded) = self.prepare(id, policy)?;
+        if let Err(problem) = self.activate(id, &mut made) {
+            self.discard(made);
+            return Err(problem);
+        }
+        debug!(policy = %policy.name, plans = made.plans.len(), bytes = made.memory, "policy loaded");
+        self.policies.insert(id, made);
+        Ok(loaded)
+    }
+
+    fn replace(&mut self, old: PolicyId, id: PolicyId, policy: &Policy) -> Result<Loaded, LoadError> {
+        let (mut made, loaded) = self.prepare(id, policy)?;
+        let active = self.policies.get(&old).is_some_and(|old| old.active);
+        let result =
+            if active { self.exchange(old, id, &mut made) } else { self.activate(id, &mut made) };
+        if let Err(problem) = result {
+            self.discard(made);
+            return Err(problem);
+        }
+        self.policies.insert(id, made);
+        if let Some(old) = self.policies.remove(&old) {
+            self.retire(old);
+        }
+        Ok(loaded)
+    }
+
+    fn disable(&mut self, id: PolicyId) -> Result<(), LoadError> {
+        let policy = self.policies.get_mut(&id).ok_or_else(|| error("the policy is not loaded"))?;
+        policy.active = false;
+        let scoped = policy.scope.is_some();
+        self.deactivate(id, scoped)
+    }
+
+    fn enable(&mut self, id: PolicyId) -> Result<(), LoadError> {
+        let mut policy = self.policies.remove(&id).ok_or_else(|| error("the policy is not loaded"))?;
+        let result = if policy.active { Ok(()) } else { self.activate(id, &mut policy) };
+        self.policies.insert(id, policy);
+        result
+    }
+
+    fn unload(&mut self, id: PolicyId) -> Result<(), LoadError> {
+        let Some(policy) = self.policies.remove(&id) else { return Ok(()) };
+        let result =
+            if policy.active { self.deactivate(id, policy.scope.is_some()) } else { Ok(()) };
+        self.retire(policy);
+        self.collect();
+        result
+    }
+
+    fn figures(&self, id: PolicyId) -> Option<Figures> {
+        let policy = self.policies.get(&id)?;
+        let kernel = self.kernel.as_ref()?;
+        let mut sum = Figures { memory_bytes: policy.memory, ..Figures::default() };
+        for plan in &policy.plans {
+            let Ok(counters) = kernel.counters(plan.id) else { continue };
+            sum.matched += counters.matched;
+            sum.posted += counters.posted;
+            sum.suppressed += counters.suppressed;
+            sum.limited += counters.limited;
+            sum.lost += counters.lost;
+            sum.signals += counters.signals;
+            sum.signal_errors += counters.signal_errors;
+            sum.returns_missing += counters.pending.saturating_sub(counters.joined);
+            sum.returns_lost += counters.pending_lost;
+        }
+        Some(sum)
+    }
+}
+
+/// Whether a filter asks for what the process was at its exec.
+fn needs_facts(plan: &Plan) -> bool {
+    let asks = |op: &PlanOp| {
+        matches!(
+            u32::from(op.kind),
+            op_kind::BINARY_EQUAL
+                | op_kind::BINARY_PREFIX
+                | op_kind::BINARY_POSTFIX
+                | op_kind::NAMESPACE_CHANGED
+                | op_kind::CAPABILITIES_CHANGED
+        )
+    };
+    plan.op.iter().any(asks)
+}
+
+/// One plan for each function of a hook.
+fn draft(policy: &Policy, hook: &HookProgram, plan: Plan, drafts: &mut Vec<Draft>) {
+    let shared = Arc::new(hook.clone());
+    let returns = u32::from(plan.flags) & plan_flags::RETURNS != 0;
+    let mut add = |plan: Plan, place: Place, function: String| {
+        let info = PlanInfo::new(policy.name.clone(), Arc::clone(&shared), function);
+        drafts.push(Draft { plan, info, place, returns });
+    };
+    match &hook.attach {
+        Attach::Kprobe { symbols, .. } => {
+            for symbol in symbols {
+                let mut plan = plan;
+                if is_compat(symbol) {
+                    use_compat_registers(&mut plan);
+                }
+                add(plan, Place::Function(symbol.clone()), symbol.clone());
+            }
+        }
+        Attach::Tracepoint { subsystem, event } => {
+            let place = Place::Tracepoint { subsystem: subsystem.clone(), event: event.clone() };
+            add(plan, place, String::new());
+        }
+        Attach::Lsm { .. } | Attach::Uprobe { .. } => {}
+    }
+}
+
+/// Whether a function is a system call of 32-bit programs, whose arguments are in other registers.
+fn is_compat(symbol: &str) -> bool {
+    cfg!(target_arch = "x86_64") && symbol.starts_with("__ia32_")
+}
+
+fn use_compat_registers(plan: &mut Plan) {
+    for reader in &mut plan.reader[..=PLAN_READERS] {
+        for from in [&mut reader.value, &mut reader.size] {
+            if u32::from(from.kind) == source::SYSCALL {
+                from.offset = 1;
+            }
+        }
+    }
+}
+
+/// Where the policy applies, as the store decides it.
+fn scope_of(policy: &Policy) -> Result<Scope, LoadError> {
+    let selector = |labels: &Option<LabelSelector>| labels.as_ref().map(selector_of).transpose();
+    Ok(Scope {
+        namespace: policy.name.namespace.clone(),
+        pods: selector(&policy.scope.pods)?,
+        containers: selector(&policy.scope.containers)?,
+    })
+}
+
+fn selector_of(labels: &LabelSelector) -> Result<Selector, LoadError> {
+    let equal = labels.match_labels.iter().map(|(key, value)| (key.clone(), value.0.clone()));
+    let requirements = labels.match_expressions.iter().map(|it| Requirement {
+        key: it.key.clone(),
+        operator: match it.operator {
+            LabelOperator::In => Operator::In,
+            LabelOperator::NotIn => Operator::NotIn,
+            LabelOperator::Exists => Operator::Exists,
+            LabelOperator::DoesNotExist => Operator::DoesNotExist,
+        },
+        values: it.values.iter().cloned().collect(),
+    });
+    Selector::new(equal, requirements).map_err(error)
+}
+
+/// All that is wrong with a policy, for those who load it.
+impl From<Errors> for LoadError {
+    fn from(errors: Errors) -> Self {
+        error(errors)
+    }
+}
