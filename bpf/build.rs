@@ -21,22 +21,29 @@ fn main() -> Result<()> {
         other => bail!("no BPF programs for the architecture {other} yet: only x86_64 and aarch64"),
     };
     let clang = compiler()?;
-    for object in ["tetragon.bpf", "policy.bpf"] {
+    // Kernels before 6.1 need an object of their own for the sake of a few maps' flags.
+    let objects: [(&str, &str, &[&str]); 3] = [
+        ("tetragon.bpf", "tetragon.bpf", &[]),
+        ("tetragon.bpf", "tetragon-preallocate.bpf", &["-DPREALLOCATE"]),
+        ("policy.bpf", "policy.bpf", &[]),
+    ];
+    for (source, object, defines) in objects {
         let status = Command::new(&clang)
             .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-std=gnu11"])
             .args(["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"])
             .arg(format!("-D{define}"))
+            .args(defines)
             .arg(format!("-I/usr/include/{multiarch}"))
             // Debug sections name source files by path; keep the build machine's out of the object.
             .arg(format!("-ffile-prefix-map={}=bpf", env::var("CARGO_MANIFEST_DIR")?))
             .arg("-c")
-            .arg(format!("c/{object}.c"))
+            .arg(format!("c/{source}.c"))
             .arg("-o")
             .arg(out.join(format!("{object}.o")))
             .status()
             .with_context(|| format!("run {clang}"))?;
         if !status.success() {
-            bail!("{clang} could not compile bpf/c/{object}.c (its messages are above)");
+            bail!("{clang} could not compile bpf/c/{source}.c (its messages are above)");
         }
     }
     Ok(())

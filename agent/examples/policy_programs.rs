@@ -8,6 +8,9 @@ use tetragon::kernel::object::Maps;
 use tetragon::kernel::policy::{Descriptions, PolicyKernel};
 
 fn main() -> ExitCode {
+    // Before 5.11 the kernel counts BPF memory against this limit.
+    let unlimited = rustix::process::Rlimit { current: None, maximum: None };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);
     let descriptions = Descriptions {
         btf: PathBuf::from("/sys/kernel/btf/vmlinux"),
         tracefs: PathBuf::from("/sys/kernel/tracing"),

@@ -45,13 +45,23 @@ struct {
 } lost SEC(".maps");
 
 /*
- * Whose a cgroup is. Only cgroups of containers have an entry. None of the three is preallocated: the
- * programs that write here run on BTF tracepoints, in which 5.10 allows that.
+ * Whose a cgroup is. Only cgroups of containers have an entry. None of the three is preallocated, but in the object for
+ * kernels before 6.1: there, kprobes and classic tracepoints, which policies use, must not read other hashes.
  */
+#ifdef PREALLOCATE
+#define GROWING	       0
+#define CGROUPS_MAX    8192
+#define CONTAINERS_MAX 4096
+#else
+#define GROWING	       BPF_F_NO_PREALLOC
+#define CGROUPS_MAX    32768
+#define CONTAINERS_MAX 32768
+#endif
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 32768);
+	__uint(map_flags, GROWING);
+	__uint(max_entries, CGROUPS_MAX);
 	__type(key, __u64); /* cgroup id */
 	__type(value, struct identity);
 } cgroups SEC(".maps");
@@ -66,8 +76,8 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 32768);
+	__uint(map_flags, GROWING);
+	__uint(max_entries, CONTAINERS_MAX);
 	__type(key, __u64); /* identity.container */
 	__type(value, struct container_state);
 } containers SEC(".maps");

@@ -24,6 +24,12 @@ volatile const struct {
 	enum plan_flags plan;
 	enum captured_flags captured;
 	enum policy_phase phase;
+	struct plan whole[0];
+	struct rule rule_type[0];
+	struct policy_record record[0];
+	struct captured_sock sock[0];
+	struct captured_skb skb[0];
+	struct captured_cred cred[0];
 	struct captured_bpf_attr bpf_attr[0];
 	struct captured_bpf_map bpf_map[0];
 	struct captured_perf_event perf_event[0];

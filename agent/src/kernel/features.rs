@@ -36,6 +36,8 @@ pub struct Features {
     pub exit_group_dead: bool,
     /// Whether skipped runs of classic tracepoint programs are counted (6.7+).
     pub classic_misses_counted: bool,
+    /// Whether programs of kprobes and classic tracepoints may use hashes that are not allocated beforehand (6.1+).
+    pub unallocated_hashes: bool,
     /// The same and more, for people.
     pub list: Vec<Feature>,
 }
@@ -109,6 +111,7 @@ impl Features {
             sched_prepare_exec: found.sched_prepare_exec,
             exit_group_dead: found.exit_group_dead,
             classic_misses_counted: found.misses_counted,
+            unallocated_hashes: found.unallocated_hashes,
             list,
         }
     }
@@ -124,6 +127,7 @@ struct Scan {
     exit_group_dead: bool,
     misses_counted: bool,
     kprobe_multi: bool,
+    unallocated_hashes: bool,
 }
 
 impl Scan {
@@ -148,6 +152,8 @@ impl Scan {
                     }
                 }
                 (Kind::Struct, "bpf_kprobe_multi_link") => found.kprobe_multi = true,
+                // Came with the change that allowed it.
+                (Kind::Struct, "bpf_mem_alloc") => found.unallocated_hashes = true,
                 _ => {}
             }
         }

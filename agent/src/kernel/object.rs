@@ -13,6 +13,8 @@ use super::sys::programs::{self, ProgramSpec};
 
 /// `BPF_F_NO_PREALLOC`.
 const NO_PREALLOC: u32 = 1;
+/// Bytes of a key that every kernel allows.
+const SHORT_KEY: u32 = 512;
 /// `BPF_F_RDONLY_PROG`.
 const READ_ONLY: u32 = 1 << 7;
 
@@ -179,7 +181,15 @@ fn make(name: &str, map: &Map, manner: Manner, size: Option<u32>) -> io::Result<
     if holds_maps {
         spec.value_size = 4;
         let inner = map.inner().ok_or_else(|| io::Error::other("it does not say what it holds"))?;
-        let inner = maps::create(name, spec_of(&inner, manner), None)?;
+        let mut like = spec_of(&inner, manner);
+        let inner = maps::create(name, like, None).or_else(|error| {
+            // Kernels before 5.11 have no hash with longer keys: what is looked up there is never found.
+            if error.raw_os_error() != Some(libc::E2BIG) || like.key_size <= SHORT_KEY {
+                return Err(error);
+            }
+            like.key_size = SHORT_KEY;
+            maps::create(name, like, None)
+        })?;
         return maps::create(name, spec, Some(inner.as_fd()));
     }
     let is_data = matches!(

@@ -151,7 +151,7 @@ fn encode_source(from: Source) -> PlanSource {
 fn encode_reader(reader: &Reader) -> PlanReader {
     let (kind, array_size) = match reader.capture {
         Capture::Typed(ty) => (capture_of(ty), 0),
-        Capture::Array { size } => (capture::CONST_BUF, size),
+        Capture::Array { size, .. } => (capture::CONST_BUF, size),
     };
     let mut flags = 0;
     if reader.at_return {

@@ -168,7 +168,13 @@ impl Sets for SetMaker<'_> {
                 max_entries: size(texts.len())?,
                 flags: if self.kernel.abilities.unallocated_hashes { NO_PREALLOC } else { 0 },
             };
-            let set = maps::create(name, spec, None)?;
+            let set = maps::create(name, spec, None).map_err(|error| match error.raw_os_error() {
+                Some(libc::E2BIG) => io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "a value of more than 508 bytes, which kernels before 5.11 cannot look up",
+                ),
+                _ => error,
+            })?;
             for text in texts {
                 let mut key = size(text.len())?.to_ne_bytes().to_vec();
                 key.extend_from_slice(text);
