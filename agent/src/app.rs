@@ -1,9 +1,9 @@
 //! Puts the agent together, in the order in which its parts must exist: consumers before the hooks that feed them.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -24,14 +24,18 @@ use crate::fanout::Fanout;
 use crate::grpc::{self, KernelView, VERSION};
 use crate::identity::{CgroupFs, Journal, Options, Store, from_cri};
 use crate::kernel;
+use crate::kernel::object::Maps;
+use crate::kernel::policy::Descriptions;
 use crate::kernel::sensor::{BaseSensor, Parts};
 use crate::listen::Listener;
 use crate::logging::LevelHandle;
 use crate::pipeline::Pipeline;
 use crate::pipeline::calls::{Ancestors, Calls};
 use crate::pipeline::gate::{Ask, Gate};
-use crate::policies::Catalogue;
+use crate::policies::encode::HostNamespaces;
+use crate::policies::in_kernel::KernelEngine;
 use crate::policies::stacks::Stacks;
+use crate::policies::{Catalogue, Manager, manager};
 use crate::process::Describer;
 use crate::process::describe::Settings;
 use crate::process::procfs::ProcFs;
@@ -41,6 +45,8 @@ use crate::tracker::Tracker;
 
 /// Most time that streams get at shutdown to take what is queued for them.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// Where the kernel describes its tracepoints.
+const TRACEFS: &str = "/sys/kernel/tracing";
 /// Stack of the few threads, bytes: none of them recurses.
 const STACK_BYTES: usize = 512 * 1024;
 
@@ -83,7 +89,7 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
     let mut info = InfoFile::from_config(&config, pid);
     info.server_address = server.as_ref().map(|server| server.address().to_string()).unwrap_or_default();
 
-    let Parts { sensor, lifecycle, events, ledger, identity, attached, sees_transitions, shared: _, btf: _ } =
+    let Parts { sensor, lifecycle, events, ledger, identity, attached, sees_transitions, shared, btf } =
         BaseSensor::start(config.btf.as_deref(), &config.bpf_lib, rings)?;
     if !sees_transitions && config.enable_process_cred {
         warn!("binary_properties will not tell of privilege changes: no hook for them on this kernel");
@@ -91,9 +97,6 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
 
     store.connect(Box::new(identity));
     let journal = open_journal(&config, &store);
-    // None are known yet.
-    store.policies_are_loaded();
-
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("grpc")
@@ -107,6 +110,8 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
         Box::new(move |id: &str| from_cri::ask(&resolver, &store, id)) as Ask
     });
 
+    let catalogue = Arc::new(Catalogue::default());
+    let policies = Arc::new(policy_manager(&config, &store, &catalogue, shared, btf));
     let stats = Arc::new(Stats::default());
     let ledger = Arc::new(ledger);
     let attached = Arc::new(attached);
@@ -114,6 +119,7 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
     let context = Arc::new(grpc::Context {
         fanout: Arc::clone(&fanout),
         store: Arc::clone(&store),
+        policies: Arc::clone(&policies),
         journal,
         resolver,
         stats: Arc::clone(&stats),
@@ -128,7 +134,6 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
         started,
         pipeline_alive: Arc::clone(&alive),
     });
-    let catalogue = Arc::new(Catalogue::default());
     let capacity = usize::try_from(config.process_cache_size).unwrap_or(usize::MAX);
     let pipeline = Pipeline {
         sensor,
@@ -138,7 +143,7 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
         ledger,
         procfs: ProcFs::new(&config.procfs),
         gate: Gate::new(Arc::clone(&store), ask, config.identity_wait()),
-        store,
+        store: Arc::clone(&store),
         tracker: Tracker::new(describer, capacity, config.ancestors_for("base")),
         calls: Calls::new(
             catalogue,
@@ -152,23 +157,35 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
     };
 
     let (stop, stopped) = watch::channel(false);
-    let servers = start_servers(&runtime, server, health, &context, &stopped);
-    info.write(&config.run_dir.join("tetragon-info.json"))?;
-
     let rotate = Arc::new(AtomicBool::new(false));
     let exporter = exporter.map(|exporter| exporter.start(Arc::clone(&rotate))).transpose()?;
     let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    let (ready, is_ready) = mpsc::channel();
     let pipeline = {
         let (wake, stop) = (Arc::clone(&wake), stop.clone());
         thread::Builder::new().name("pipeline".to_owned()).stack_size(STACK_BYTES).spawn(move || {
-            pipeline.run(&wake, || info!("Listening for events..."));
+            pipeline.run(&wake, || {
+                // Nobody waits if the start has failed.
+                let _ = ready.send(());
+            });
             alive.store(false, Relaxed);
             let _ = stop.send(true);
         })?
     };
 
-    let mut servers = runtime.block_on(async { join_set(servers) });
-    let outcome = runtime.block_on(until_stopped(&mut servers, &rotate, stop.subscribe()));
+    // Events of policies are consumed from the first one on; clients find all policies loaded.
+    let mut servers = JoinSet::new();
+    let outcome = load_policies(&policies, &config).and_then(|()| {
+        store.policies_are_loaded();
+        let tasks = start_servers(&runtime, server, health, &context, &stopped);
+        servers = runtime.block_on(async { join_set(tasks) });
+        info.write(&config.run_dir.join("tetragon-info.json"))?;
+        // An error means that the pipeline has ended, which is found out below.
+        if is_ready.recv().is_ok() {
+            info!("Listening for events...");
+        }
+        runtime.block_on(until_stopped(&mut servers, &rotate, stop.subscribe()))
+    });
     // Right to left: no new records, what was written is reported, consumers finish, servers end.
     wake_up(&wake);
     if pipeline.join().is_err() {
@@ -190,6 +207,31 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
     log_totals(&context);
     drop(pid_file);
     outcome
+}
+
+fn policy_manager(
+    config: &Config,
+    store: &Arc<Store>,
+    catalogue: &Arc<Catalogue>,
+    shared: Maps,
+    btf: PathBuf,
+) -> Manager {
+    let engine = KernelEngine::new(
+        shared,
+        Descriptions { btf, tracefs: PathBuf::from(TRACEFS) },
+        Arc::clone(store),
+        Arc::clone(catalogue),
+        HostNamespaces::read(&config.procfs),
+    );
+    let settings =
+        manager::Settings { filter: config.enable_policy_filter, one_by_one: config.disable_kprobe_multi };
+    Manager::new(Box::new(engine), settings)
+}
+
+fn load_policies(policies: &Manager, config: &Config) -> anyhow::Result<()> {
+    let directory = &config.tracing_policy_dir;
+    let may_be_absent = *directory == Config::default().tracing_policy_dir;
+    Ok(policies.load_files(directory, may_be_absent, config.tracing_policy.as_deref())?)
 }
 
 /// Without a hierarchy the store still knows what it is told; the kernel then cannot tell containers apart.

@@ -2,6 +2,7 @@
 
 mod events;
 mod identity;
+mod policies;
 mod sensors;
 mod status;
 
@@ -28,6 +29,7 @@ use crate::kernel::rings::RingGauge;
 use crate::kernel::sensor::Attached;
 use crate::listen::Listener;
 use crate::logging::LevelHandle;
+use crate::policies::Manager;
 use crate::stats::Stats;
 
 pub use status::VERSION;
@@ -53,6 +55,8 @@ pub struct Context {
     pub fanout: Arc<Fanout>,
     /// Whose processes are.
     pub store: Arc<Store>,
+    /// Which policies there are.
+    pub policies: Arc<Manager>,
     /// Keeps what hooks tell; none if it could not be opened.
     pub journal: Option<Journal>,
     /// Asks the container runtime; none unless the settings want it.

@@ -16,9 +16,11 @@ pub mod encode;
 pub mod engine;
 pub mod in_kernel;
 pub mod joining;
+pub mod manager;
 pub mod rules;
 pub mod stacks;
 mod text;
 
 pub use call::Call;
 pub use catalogue::{Catalogue, PlanInfo};
+pub use manager::Manager;

@@ -36,8 +36,7 @@ options! {
     debug: Switch, "debug", "false", "Log debug messages, whatever --log-level says" => short('d');
     deleted_pod_cache_size: Positive, "deleted-pod-cache-size", "1024", "Entries of the cache of deleted pods"
         => hidden().since("later").no_effect(API);
-    disable_kprobe_multi: Switch, "disable-kprobe-multi", "false", "Never attach to many functions with one link"
-        => no_effect(POLICIES);
+    disable_kprobe_multi: Switch, "disable-kprobe-multi", "false", "Never attach to many functions with one link";
     disable_process_cache: Switch, "disable-process-cache", "false", "Run without a process cache"
         => hidden().since("later").no_effect("events need the process table");
     enable_ancestors: Words, "enable-ancestors", "", "Comma-separated types of events that carry all ancestors of their process: base, kprobe, tracepoint, loader, uprobe, lsm, usdt. All others need base"
@@ -58,7 +57,7 @@ options! {
     enable_pod_annotations: Switch, "enable-pod-annotations", "false", "Show the annotations of pods in events"
         => hidden().since("v1.5");
     enable_pod_info: Switch, "enable-pod-info", "false", "Watch PodInfo resources" => no_effect(API);
-    enable_policy_filter: Switch, "enable-policy-filter", "false", "Apply policies to the namespaces, pods and containers that they select" => no_effect(POLICIES);
+    enable_policy_filter: Switch, "enable-policy-filter", "false", "Apply policies to the namespaces, pods and containers that they select";
     enable_policy_filter_cgroup_map: Switch, "enable-policy-filter-cgroup-map", "false", "Keep a map from cgroups to policies"
         => hidden().since("v1.4").no_effect(POLICIES);
     enable_policy_filter_debug: Switch, "enable-policy-filter-debug", "false", "Log how policies find their pods" => no_effect(POLICIES);
@@ -154,8 +153,8 @@ options! {
     server_tls_require_client_cert: Switch, "server-tls-require-client-cert", "false", "Refuse clients of the gRPC server without a certificate"
         => hidden().since("later").no_effect(TLS);
     sleepable_preload_size: Size, "sleepable-preload-size", "32768", "Bytes of preloaded strings" => hidden().since("later").no_effect(POLICIES);
-    tracing_policy: OptionalPath, "tracing-policy", "", "Tracing policy to load at start" => no_effect(POLICIES);
-    tracing_policy_dir: AbsolutePath, "tracing-policy-dir", "/etc/tetragon/tetragon.tp.d", "Directory of tracing policies to load at start" => no_effect(POLICIES);
+    tracing_policy: OptionalPath, "tracing-policy", "", "Tracing policy to load at start";
+    tracing_policy_dir: AbsolutePath, "tracing-policy-dir", "/etc/tetragon/tetragon.tp.d", "Directory of tracing policies to load at start";
     use_perf_ring_buffer: Switch, "use-perf-ring-buffer", "false", "Use a perf buffer instead of a BPF ring buffer"
         => hidden().since("v1.6").no_effect("every supported kernel has the BPF ring buffer");
     username_metadata: UserNames, "username-metadata", "disabled", "Show user names in events: disabled or unix";

@@ -206,7 +206,7 @@ fn the_chart_default_settings_start_with_warnings_only() {
     assert_eq!(config.procfs, PathBuf::from("/procRoot"));
     let named: Vec<_> = warnings.iter().map(|warning| warning.0.split(' ').next().unwrap_or_default()).collect();
     let unknown = format!("{}:", root.0.path().join("tcp-stats-sample-segs").display());
-    assert_eq!(named, [unknown.as_str(), "enable-k8s-api", "enable-policy-filter", "gops-address", "metrics-server"]);
+    assert_eq!(named, [unknown.as_str(), "enable-k8s-api", "gops-address", "metrics-server"]);
 }
 
 #[test]

@@ -9,8 +9,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
-use super::{Context, VERSION, events, identity, status};
+use super::{Context, VERSION, events, identity, policies, status};
 use crate::logging::Level;
+use crate::policies::Manager;
 
 pub(super) struct Sensors(Arc<Context>);
 
@@ -18,18 +19,21 @@ impl Sensors {
     pub(super) fn new(context: Arc<Context>) -> Self {
         Self(context)
     }
-}
 
-/// The answer to calls whose feature this release does not have.
-fn absent<T>(what: &str) -> Result<Response<T>, Status> {
-    Err(Status::unimplemented(format!("this release of the agent has no {what}")))
+    /// Does what may wait for the kernel on a thread that may.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Manager) -> Result<T, Status> + Send + 'static,
+    ) -> Result<Response<T>, Status> {
+        let policies = Arc::clone(&self.0.policies);
+        let done = tokio::task::spawn_blocking(move || change(&policies)).await;
+        done.map_err(|error| Status::internal(error.to_string()))?.map(Response::new)
+    }
 }
 
 fn deprecated<T>(method: &str) -> Result<Response<T>, Status> {
     Err(Status::unknown(format!("{method} is deprecated")))
 }
-
-const POLICIES: &str = "tracing policies; it reports process events only";
 
 #[tonic::async_trait]
 impl FineGuidanceSensors for Sensors {
@@ -113,60 +117,63 @@ impl FineGuidanceSensors for Sensors {
 
     async fn list_tracing_policies(
         &self,
-        _: Request<ListTracingPoliciesRequest>,
+        request: Request<ListTracingPoliciesRequest>,
     ) -> Result<Response<ListTracingPoliciesResponse>, Status> {
-        Ok(Response::new(ListTracingPoliciesResponse::default()))
+        Ok(Response::new(policies::list(&self.0.policies, request.get_ref())))
     }
 
     async fn list_domains(
         &self,
         _: Request<ListDomainsRequest>,
     ) -> Result<Response<ListDomainsResponse>, Status> {
-        Ok(Response::new(ListDomainsResponse::default()))
+        Ok(Response::new(policies::domains(&self.0.policies)))
     }
 
     async fn add_tracing_policy(
         &self,
-        _: Request<AddTracingPolicyRequest>,
+        request: Request<AddTracingPolicyRequest>,
     ) -> Result<Response<AddTracingPolicyResponse>, Status> {
-        absent(POLICIES)
+        let request = request.into_inner();
+        self.change(move |policies| policies::add(policies, &request)).await
     }
 
     async fn delete_tracing_policy(
         &self,
-        _: Request<DeleteTracingPolicyRequest>,
+        request: Request<DeleteTracingPolicyRequest>,
     ) -> Result<Response<DeleteTracingPolicyResponse>, Status> {
-        absent(POLICIES)
+        let request = request.into_inner();
+        self.change(move |policies| policies::delete(policies, request)).await
     }
 
     async fn configure_tracing_policy(
         &self,
-        _: Request<ConfigureTracingPolicyRequest>,
+        request: Request<ConfigureTracingPolicyRequest>,
     ) -> Result<Response<ConfigureTracingPolicyResponse>, Status> {
-        absent(POLICIES)
+        let request = request.into_inner();
+        self.change(move |policies| policies::configure(policies, request)).await
     }
 
     async fn enable_tracing_policy(
         &self,
-        _: Request<EnableTracingPolicyRequest>,
+        request: Request<EnableTracingPolicyRequest>,
     ) -> Result<Response<EnableTracingPolicyResponse>, Status> {
-        absent(POLICIES)
+        let request = request.into_inner();
+        self.change(move |policies| policies::enable(policies, request)).await
     }
 
     async fn disable_tracing_policy(
         &self,
-        _: Request<DisableTracingPolicyRequest>,
+        request: Request<DisableTracingPolicyRequest>,
     ) -> Result<Response<DisableTracingPolicyResponse>, Status> {
-        absent(POLICIES)
+        let request = request.into_inner();
+        self.change(move |policies| policies::disable(policies, request)).await
     }
 
     async fn list_sensors(
         &self,
         _: Request<ListSensorsRequest>,
     ) -> Result<Response<ListSensorsResponse>, Status> {
-        let name = "__base__".to_owned();
-        let base = SensorStatus { collection: name.clone(), name, enabled: true };
-        Ok(Response::new(ListSensorsResponse { sensors: vec![base] }))
+        Ok(Response::new(policies::sensors(&self.0.policies)))
     }
 
     async fn enable_sensor(

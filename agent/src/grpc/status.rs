@@ -10,7 +10,7 @@ use tetragon_api::tetragon::{
 use tetragon_bpf::records::{HookCounters, hook};
 use tonic::{Request, Response};
 
-use super::{Context, KernelView};
+use super::{Context, KernelView, policies};
 use crate::cri::Resolver;
 use crate::kernel;
 
@@ -64,6 +64,7 @@ impl AgentStatus for Status {
                 ..context.store.status()
             }),
             policy_events: Some(context.stats.policies(|_| ())),
+            policies: policies::counts(&context.policies),
         }))
     }
 }

@@ -19,8 +19,6 @@ pub struct Loaded {
 pub struct Figures {
     /// Bytes of kernel memory that are this policy's alone.
     pub memory_bytes: u64,
-    /// Calls that were looked at.
-    pub calls: u64,
     /// Calls that matched.
     pub matched: u64,
     /// Events.

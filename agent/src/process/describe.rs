@@ -430,7 +430,7 @@ fn kernel_thread_name(comm: &[u8; 16]) -> String {
 
 /// Of pid 1. Where those cannot be read, of the first kernel thread, which is in the namespaces that the machine was
 /// booted with; zeros, which are nobody's, where there is neither.
-fn host_namespaces(procfs: &Path) -> Namespaces {
+pub fn host_namespaces(procfs: &Path) -> Namespaces {
     let inum = |name: &str| -> u32 {
         ["1", "2"]
             .iter()

@@ -1,5 +1,7 @@
 //! Filters as chains of comparisons.
 
+use std::path::Path;
+
 use ipnet::IpNet;
 use tetragon_bpf::plan::{
     PlanOp, TEXT_CLASSES, capability_flags, namespace_index, net_part, op_flags, op_kind, pid_flags,
@@ -13,6 +15,7 @@ use tetragon_crds::syscalls::Arch;
 use zerocopy::FromZeros as _;
 
 use super::{EncodeError, Sets, biased, small};
+use crate::process::describe::host_namespaces;
 
 /// How many ranges are compared one by one; more are looked up in a set.
 const FEW: usize = 4;
@@ -24,6 +27,27 @@ const FIRST_UNPRIVILEGED_PORT: i128 = 1024;
 pub struct HostNamespaces(pub [u32; namespace_index::COUNT as usize]);
 
 impl HostNamespaces {
+    /// Of the machine whose processes are below `procfs`.
+    pub fn read(procfs: &Path) -> Self {
+        let found = host_namespaces(procfs);
+        let mut all = [0; namespace_index::COUNT as usize];
+        for (index, inode) in [
+            (namespace_index::UTS, found.uts),
+            (namespace_index::IPC, found.ipc),
+            (namespace_index::MNT, found.mnt),
+            (namespace_index::PID, found.pid),
+            (namespace_index::PID_FOR_CHILDREN, found.pid_for_children),
+            (namespace_index::NET, found.net),
+            (namespace_index::TIME, found.time),
+            (namespace_index::TIME_FOR_CHILDREN, found.time_for_children),
+            (namespace_index::CGROUP, found.cgroup),
+            (namespace_index::USER, found.user),
+        ] {
+            all[index as usize] = inode;
+        }
+        Self(all)
+    }
+
     fn of(&self, name: NamespaceName) -> u32 {
         self.0.get(position(name) as usize).copied().unwrap_or(0)
     }
