@@ -7,8 +7,8 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    completion, containers, cri, getevents, loglevel, policyfilter, probe, rthooks, status, tracingpolicy,
-    version,
+    completion, containers, cri, getevents, loglevel, policyfilter, probe, rthooks, sensors, status,
+    tracingpolicy, version,
 };
 use crate::{go, output};
 
@@ -88,7 +88,10 @@ pub(crate) enum Command {
     /// Debug the agent
     #[command(hide = true)]
     Debug(policyfilter::Debug),
-    /// Check and generate tracing policies
+    /// Show the sensors of policies
+    #[command(hide = true)]
+    Sensors(sensors::Options),
+    /// Add, list, check, explain and generate tracing policies
     #[command(name = "tracingpolicy", visible_alias = "tp")]
     TracingPolicy(tracingpolicy::Options),
     /// Write a completion script for a shell

@@ -8,6 +8,7 @@ pub(crate) mod loglevel;
 pub(crate) mod policyfilter;
 pub(crate) mod probe;
 pub(crate) mod rthooks;
+pub(crate) mod sensors;
 pub(crate) mod status;
 pub(crate) mod tracingpolicy;
 pub(crate) mod version;
@@ -26,7 +27,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
     let result = runtime.block_on(async {
         match command {
             Command::Completion(options) => completion::run(&options),
-            Command::TracingPolicy(options) => tracingpolicy::run(&options),
+            Command::TracingPolicy(options) => tracingpolicy::run(&global, &options).await,
+            Command::Sensors(options) => interruptible(sensors::run(&global, &options)).await,
             Command::GetEvents(options) => getevents::run(&global, &options, Stop::listen()?).await,
             Command::Status(options) => interruptible(status::run(&global, &options)).await,
             Command::Version(options) => interruptible(version::run(&global, &options)).await,
