@@ -253,7 +253,8 @@ enum hook {
 	HOOK_CREDS = 4, /* notes privilege changes for the exec hook; submits nothing */
 	HOOK_CGROUP_MKDIR = 5,
 	HOOK_CGROUP_RMDIR = 6,
-	HOOKS = 7,
+	HOOK_POLICY = 7, /* one entry per policy record wanted */
+	HOOKS = 8,
 };
 
 /*

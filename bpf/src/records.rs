@@ -478,7 +478,9 @@ constants! {
         CGROUP_MKDIR = "HOOK_CGROUP_MKDIR" 5,
         /// Removed cgroups.
         CGROUP_RMDIR = "HOOK_CGROUP_RMDIR" 6,
+        /// Records of policies.
+        POLICY = "HOOK_POLICY" 7,
         /// How many there are.
-        COUNT = "HOOKS" 7,
+        COUNT = "HOOKS" 8,
     }
 }

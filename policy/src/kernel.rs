@@ -3,6 +3,7 @@
 mod format;
 mod functions;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -13,12 +14,12 @@ use tetragon_bpf::btf::{Btf, Kind, Type};
 pub use format::{Field, Format, FormatError};
 pub use functions::{Parameter, ParameterType};
 
-/// A kernel, for as long as policies are compiled: it keeps an index of all its types.
+/// A kernel, for as long as policies are compiled: it keeps an index of all its types, made when a function is asked for.
 #[derive(Debug)]
 pub struct Kernel<'a> {
     btf: Btf<'a>,
-    types: Vec<Type<'a>>,
-    functions: HashMap<&'a str, u32>,
+    types: OnceCell<Vec<Type<'a>>>,
+    functions: OnceCell<HashMap<&'a str, u32>>,
     tracefs: PathBuf,
 }
 
@@ -26,21 +27,29 @@ impl<'a> Kernel<'a> {
     /// A kernel with this type information (of `/sys/kernel/btf/vmlinux`), whose tracing file system is mounted there.
     #[must_use]
     pub fn new(btf: Btf<'a>, tracefs: &Path) -> Self {
-        let types: Vec<Type<'a>> = btf.types().collect();
-        let functions =
-            types.iter().filter(|it| it.kind == Kind::Func).map(|it| (it.name, it.size_or_type)).collect();
-        Self { btf, types, functions, tracefs: tracefs.to_owned() }
+        Self { btf, types: OnceCell::new(), functions: OnceCell::new(), tracefs: tracefs.to_owned() }
+    }
+
+    fn types(&self) -> &[Type<'a>] {
+        self.types.get_or_init(|| self.btf.types().collect())
+    }
+
+    fn index(&self) -> &HashMap<&'a str, u32> {
+        self.functions.get_or_init(|| {
+            let functions = self.types().iter().filter(|it| it.kind == Kind::Func);
+            functions.map(|it| (it.name, it.size_or_type)).collect()
+        })
     }
 
     /// Whether there is such a function, as far as the type information tells.
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
-        self.functions.contains_key(name)
+        self.index().contains_key(name)
     }
 
     /// The names of all functions.
     pub fn functions(&self) -> impl Iterator<Item = &'a str> + Clone + '_ {
-        self.functions.keys().copied()
+        self.index().keys().copied()
     }
 
     /// The format of a tracepoint.

@@ -26,6 +26,7 @@ const HOOKS: [(u32, &str); hook::COUNT as usize] = [
     (hook::CREDS, "creds"),
     (hook::CGROUP_MKDIR, "cgroup_mkdir"),
     (hook::CGROUP_RMDIR, "cgroup_rmdir"),
+    (hook::POLICY, "policy"),
 ];
 
 pub(super) struct Status(Arc<Context>);
@@ -83,6 +84,7 @@ fn hook_row(context: &Context, number: u32, name: &str, counters: &[HookCounters
     let attach = match program {
         Some(program) => program.label,
         None if number == hook::DATA => "inside exec",
+        None if number == hook::POLICY => "hooks of policies",
         None => "not attached",
     };
     let Some(counted) = counters.get(number as usize) else { return HookLedger::default() };
@@ -101,7 +103,7 @@ fn hook_row(context: &Context, number: u32, name: &str, counters: &[HookCounters
 fn rings(kernel: &KernelView, counters: &[HookCounters], records: &[RecordLedger]) -> Vec<RingStatus> {
     let of_ring = |name: &str| -> (&[u32], &[&str]) {
         if name == "events" {
-            (&[hook::DATA], &["data"])
+            (&[hook::DATA, hook::POLICY], &["data", "policy"])
         } else {
             (
                 &[hook::EXEC, hook::FORK, hook::EXIT, hook::CGROUP_MKDIR, hook::CGROUP_RMDIR],

@@ -279,15 +279,13 @@ __noinline int emit(__u64 ip)
 	if (size > sizeof(s->record) + sizeof(s->data))
 		size = sizeof(s->record) + sizeof(s->data);
 	header_fill(&s->record.header, RECORD_POLICY, size);
+	LEDGER_COUNT(HOOK_POLICY, entered);
 	if (bpf_ringbuf_output(&events, s, size, 0)) {
-		__u32 zero = 0;
-		__u64 *count = bpf_map_lookup_elem(&lost, &zero);
-
-		if (count)
-			(*count)++;
+		ledger_reserve_failed(HOOK_POLICY);
 		COUNT(plan, lost);
 		return 0;
 	}
+	LEDGER_COUNT(HOOK_POLICY, submitted);
 	if (s->record.phase != PHASE_CANCELLED && s->record.phase != PHASE_RETURN)
 		COUNT(plan, posted);
 	if (s->record.phase != PHASE_ENTRY)

@@ -11,6 +11,7 @@ enum verdict {
 	NO = 0,
 	YES = 1,
 	NEVER = -1, /* whether it is negated or not */
+	ALWAYS = 2, /* likewise */
 };
 
 /* 2^20 ranges in a set at most. */
@@ -54,7 +55,7 @@ static __always_inline int compare_number(struct plan_op *op, __u64 value, bool 
 /* An argument that could not be read: the policy says what that means. */
 static __always_inline int unreadable(struct plan *plan)
 {
-	return plan->flags & PLAN_MATCH_UNREADABLE ? YES : NEVER;
+	return plan->flags & PLAN_MATCH_UNREADABLE ? ALWAYS : NEVER;
 }
 
 static __always_inline bool is_v4_mapped(const __u8 *address)
@@ -451,19 +452,17 @@ __noinline int match_ops(__u32 first, __u32 count)
 		CHECKED(index);
 		flags = plan->op[index].flags;
 		/* A chain that holds already is not looked at further. */
-		if (any != YES) {
+		if (any <= NO) {
 			int verdict = match_op(index, plan->op[index].kind);
 
-			if (verdict == NEVER)
-				any = any == YES ? YES : NEVER;
-			else if (any != NEVER || verdict == YES)
-				any = verdict == YES ? YES : any;
+			if (verdict != NO)
+				any = verdict;
 		}
 		if (flags & OP_MORE)
 			continue;
 		if (any == NEVER)
 			return NO;
-		if ((any == YES) == !!(flags & OP_NEGATED))
+		if (any != ALWAYS && (any == YES) == !!(flags & OP_NEGATED))
 			return NO;
 		any = NO;
 	}

@@ -68,6 +68,7 @@ fn perform(line: Line<'_>) -> ! {
         b"rmdir-cwd" => remove_cwd(rest),
         b"failed-exec" => failed_exec(rest),
         b"syscall" => system_call(rest),
+        b"prctls" => prctls(rest),
         other => broken(&format!("unknown verb {:?}", String::from_utf8_lossy(other))),
     }
 }
@@ -165,6 +166,17 @@ fn system_call(line: Line<'_>) -> ! {
     let [a, b, c, d, e, f] = arguments;
     // SAFETY: pointers are to words of the command line or to a page of ours, or meant to be wrong.
     unsafe { libc::syscall(call.into(), a, b, c, d, e, f) };
+    perform(rest)
+}
+
+/// `prctls COUNT OPTION ...`: that many calls of prctl(2), which fail.
+fn prctls(line: Line<'_>) -> ! {
+    let (count, rest) = leading_number(line);
+    let (option, rest) = leading_number(rest);
+    for _ in 0..count {
+        // SAFETY: takes plain numbers.
+        unsafe { libc::prctl(option, 0, 0, 0, 0) };
+    }
     perform(rest)
 }
 

@@ -80,14 +80,20 @@ fn a_policy_that_cannot_be_loaded(env: &Env) -> Result<()> {
     watch.finish()
 }
 
+/// Bursts of calls while policies are replaced.
+const ROUNDS: usize = 100;
+
 /// Not one call passes unseen while a policy is replaced over and over, and none is seen twice.
 fn replaced_under_load(env: &Env) -> Result<()> {
     let rounds = if env.place().is_native() { 1000 } else { 100 };
-    let calls: usize = if env.place().is_native() { 20_000 } else { 2_000 };
+    let calls: usize = if env.place().is_native() { 200 } else { 20 };
     let watch = start(env)?;
     let text = policy("mine", &spec(place(env)));
     watch.agent.add_policy(&text)?;
-    let line: Vec<&str> = std::iter::repeat_n(&CALL[..4], calls).flatten().copied().chain(["exit", "0"]).collect();
+    let number = calls.to_string();
+    // Slow enough that all replacements fall between the first call and the last.
+    let round = ["prctls", &*number, MARK, "sleep", "20"];
+    let line: Vec<&str> = std::iter::repeat_n(round, ROUNDS).flatten().chain(["exit", "0"]).collect();
     let mut actor = env.actor(line)?.spawn().context("start the actor")?;
     let mut replaced = 0;
     while replaced < rounds && (replaced < 20 || actor.try_wait()?.is_none()) {
@@ -100,6 +106,7 @@ fn replaced_under_load(env: &Env) -> Result<()> {
     let count =
         watch.events.all().iter().filter(|event| event.pid() == pid && event.policy() == Some("mine")).count();
     env.record("replacements under load", f64::from(replaced));
+    let calls = calls * ROUNDS;
     ensure!(count == calls, "{count} events of {calls} calls, while the policy was replaced {replaced} times");
     watch.finish()
 }

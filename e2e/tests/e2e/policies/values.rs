@@ -99,7 +99,8 @@ fn bytes_of_a_buffer(env: &Env) -> Result<()> {
     ))?;
     let (ended, _) = watch.act(["syscall", "1", "0", "s:a buffer of bytes", "11", ".", "exit", "0"])?;
     let event = only(&watch, "buffer", ended.pid)?;
-    ensure!(arg(&event, 1)? == &Arg::BytesArg(b"a buffer of".to_vec()), "{event:?}");
+    let Arg::BytesArg(bytes) = arg(&event, 1)? else { bail!("no bytes: {event:?}") };
+    ensure!(bytes[..] == *b"a buffer of", "{event:?}");
     ensure!(event.args[1].label == "text", "{event:?}");
     watch.finish()
 }
