@@ -28,11 +28,27 @@ pub fn guest_root() -> Result<()> {
     for (kind, dir) in ROOT.iter().chain(KERNEL) {
         mount_at(kind, dir)?;
     }
+    hold_controllers().context("keep a control group")?;
     for dir in ["/var", "/etc"] {
         fs::create_dir_all(dir)?;
     }
     std::os::unix::fs::symlink("/run", "/var/run")?;
     rustix::system::sethostname(b"e2e-guest").context("set the host name")
+}
+
+/// Makes a control group that has every controller, and stays.
+///
+/// The first group with a cpuset, and the end of the last one, let the kernel patch its page allocator. While the other
+/// processor is in there, the emulator may run a breakpoint that has been taken out again: "Oops: int3" in
+/// `get_page_from_freelist`. Container runtimes would do this to us with each container.
+fn hold_controllers() -> Result<()> {
+    let root = Path::new("/sys/fs/cgroup");
+    let controllers = fs::read_to_string(root.join("cgroup.controllers"))?;
+    for controller in controllers.split_whitespace() {
+        let enabled = fs::write(root.join("cgroup.subtree_control"), format!("+{controller}"));
+        enabled.with_context(|| format!("enable {controller}"))?;
+    }
+    fs::create_dir(root.join("held")).context("make the group")
 }
 
 /// Gives this process and its children mounts of their own: what the machine lacks, and an empty `/run`, so that

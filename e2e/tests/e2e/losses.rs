@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use tetragon_api::tetragon::get_events_response::Event as Payload;
-use tetragon_e2e::kit::{Env, Event, EventExt, Launch, Ledger, Silent, Watch, exec, exit, process};
-use tetragon_e2e::place::EVERYWHERE;
+use tetragon_e2e::kit::{Env, Event, EventExt, Launch, Ledger, Silent, Watch, agent, exec, exit, process};
+use tetragon_e2e::place::{EVERYWHERE, NATIVE_AND_ONE};
 use tetragon_e2e::{Suite, test};
 
 use crate::storm::Storm;
@@ -19,14 +19,15 @@ pub(crate) fn suite() -> Suite {
         [
             test!(a_stopped_reader_of_a_small_ring).within(Duration::from_secs(120)),
             test!(a_stopped_reader_of_a_large_ring).within(Duration::from_secs(120)),
-            test!(a_full_queue).within(Duration::from_secs(120)),
+            // What comes behind the ring knows no kernel.
+            test!(a_full_queue).on(NATIVE_AND_ONE).within(Duration::from_secs(120)),
             test!(five_megabytes_of_arguments).within(Duration::from_secs(120)),
             test!(five_megabytes_of_arguments_in_a_small_ring).within(Duration::from_secs(120)),
         ],
     )
 }
 
-/// How many events the stream says are missing, all its gaps together.
+/// How many events are said to be missing, all its gaps together.
 fn told_lost(events: &[Event]) -> u64 {
     let gaps = events.iter().filter_map(|event| match &event.event {
         Some(Payload::RateLimitInfo(gap)) => Some(gap.number_of_dropped_process_events),
@@ -53,21 +54,38 @@ fn a_stopped_reader_of_a_small_ring(env: &Env) -> Result<()> {
     let outcome = storm.run(env);
     watch.agent.signal(Signal::CONT)?;
     outcome?;
-    // Once the ring is empty again, it sees what comes next.
-    watch.agent.settled_ledger()?;
-    watch.catch_up()?;
     let ledger = watch.agent.settled_ledger()?;
     ensure!(unplaced(&ledger)? > 0, "nothing was lost: {:#?}", ledger.0.hooks);
-    env.eventually(
-        "gaps in the stream that add up to the losses of the ledger",
-        Duration::from_secs(5),
-        || {
-            let (told, lost) = (told_lost(&watch.events.all()), all_unplaced(&watch.agent.ledger()?));
-            ensure!(told <= lost, "the stream tells of {told} lost records, the ledger of {lost}");
-            Ok((told == lost).then_some(()))
-        },
-    )?;
-    watch.finish_with_losses()
+    sees_again(env, &watch)?;
+    let lost = all_unplaced(&watch.agent.settled_ledger()?);
+    let told = told_lost(&watch.events.all());
+    ensure!(0 < told && told <= lost, "the stream tells of {told} lost records, the ledger of {lost}");
+    watch.finish_with_losses()?;
+    // The stream begins later than the agent and may not have a gap of its start; the file has them all.
+    let told = told_lost(&agent::exported(&launch.path("events.json"))?);
+    // What else happens on this machine may have been lost since.
+    let adds_up = if env.place().is_native() { told >= lost } else { told == lost };
+    ensure!(adds_up, "the file tells of {told} lost records, the ledger of {lost}");
+    Ok(())
+}
+
+/// Once the ring is empty again, the agent sees what comes next.
+///
+/// Other processes of this machine fill a ring of one page within the few milliseconds for which records may gather, and
+/// sooner yet while the agent looks through all processes for what it has missed. A process may be missing then, but
+/// only if the ledger counts new losses.
+fn sees_again(env: &Env, watch: &Watch<'_>) -> Result<()> {
+    let mut missed: u32 = 0;
+    env.eventually("a process that is told whole behind the emptied ring", Duration::from_secs(60), || {
+        let before = unplaced(&watch.agent.settled_ledger()?)?;
+        let Err(error) = watch.catch_up() else { return Ok(Some(())) };
+        let lost = unplaced(&watch.agent.settled_ledger()?)? - before;
+        ensure!(env.place().is_native() && lost > 0, "{lost} new losses do not explain: {error:#}");
+        missed += 1;
+        Ok(None)
+    })?;
+    env.record("processes lost behind the emptied ring", missed.into());
+    Ok(())
 }
 
 fn a_stopped_reader_of_a_large_ring(env: &Env) -> Result<()> {

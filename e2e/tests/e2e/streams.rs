@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tetragon_e2e::kit::lives::{Told, true_lives};
 use tetragon_e2e::kit::{Env, Launch, Silent, Truth, Watch, agent};
-use tetragon_e2e::place::EVERYWHERE;
+use tetragon_e2e::place::NATIVE_AND_ONE;
 use tetragon_e2e::{Suite, test};
 
 use crate::storm::Storm;
@@ -14,7 +14,7 @@ use crate::storm::Storm;
 pub(crate) fn suite() -> Suite {
     Suite::new(
         "streams",
-        EVERYWHERE,
+        NATIVE_AND_ONE,
         [
             test!(a_client_killed_in_the_middle).within(Duration::from_secs(120)),
             test!(a_client_that_never_reads).within(Duration::from_secs(120)),

@@ -17,6 +17,8 @@ use super::{hooked, is_setup, life_of, own_life};
 
 const CONTAINERS: usize = 200;
 const AT_A_TIME: usize = 4;
+/// How often the start of a container is timed, with and without the hook.
+const ROUNDS: usize = 20;
 
 pub(super) fn every_podman_container_is_known_from_its_first_exec(env: &Env) -> Result<()> {
     let podman = Podman::new(env)?;
@@ -116,14 +118,12 @@ fn count(number: usize) -> f64 {
 
 /// How much longer a container takes to start for the hook's sake.
 pub(super) fn a_container_starts_hardly_later(env: &Env) -> Result<()> {
-    // An emulated machine takes seconds for each.
-    let rounds = if env.place().is_native() { 20 } else { 3 };
     let watch = Watch::start(env)?;
     let hook = OciHook::new(env, &watch.agent.socket())?;
     for engine in engines(env) {
         let oci = Oci::new(env, *engine)?;
         let (mut without, mut with) = (Vec::new(), Vec::new());
-        for _ in 0..rounds {
+        for _ in 0..ROUNDS {
             let plain = oci.bundle(["exit", "0"])?;
             let (told, owner) = hooked(oci.bundle(["exit", "0"])?, &hook)?;
             for (bundle, times) in [(&plain, &mut without), (&told, &mut with)] {

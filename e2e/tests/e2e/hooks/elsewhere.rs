@@ -1,6 +1,7 @@
 //! A runtime that does not see the whole hierarchy: in a container itself, as where a node is a container.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tetragon_api::tetragon::agent_identity_client::AgentIdentityClient;
@@ -46,16 +47,20 @@ pub(super) fn a_runtime_inside_a_container(env: &Env) -> Result<()> {
     let answer = call(hook(RuntimeHookStage::Verify, std::process::id()))?;
     ensure!(answer.cgroup_id == id, "{answer:?}, not {id}");
 
-    // The kernel's own word may still be on its way.
-    agent.settled_ledger()?;
-    let listed = rpc::block_on(async {
-        let mut client = AgentIdentityClient::new(rpc::connect(agent.socket()).await?);
-        let request = ListContainersRequest { cgroup_id: id, ..ListContainersRequest::default() };
-        Ok(client.list_containers(request).await?.into_inner().containers)
+    let listed = || {
+        rpc::block_on(async {
+            let mut client = AgentIdentityClient::new(rpc::connect(agent.socket()).await?);
+            let request = ListContainersRequest { cgroup_id: id, ..ListContainersRequest::default() };
+            Ok(client.list_containers(request).await?.into_inner().containers)
+        })
+    };
+    // The kernel's own word may still be on its way, behind those of whatever else this machine does.
+    env.eventually("the container's cgroup, identified by the kernel", Duration::from_secs(10), || {
+        let container = listed()?.into_iter().next().context("the agent does not know the cgroup")?;
+        ensure!((container.id.as_str(), container.pod_name.as_str()) == (INNER, "shop-0"), "{container:#?}");
+        let cgroup = container.cgroups.iter().find(|cgroup| cgroup.id == id).context("no such cgroup")?;
+        ensure!(!cgroup.nested, "{cgroup:?}");
+        Ok(cgroup.bound_in_kernel.then_some(()))
     })?;
-    let container = listed.first().context("the agent does not know the cgroup")?;
-    ensure!((container.id.as_str(), container.pod_name.as_str()) == (INNER, "shop-0"), "{container:#?}");
-    let cgroup = container.cgroups.iter().find(|cgroup| cgroup.id == id).context("no such cgroup")?;
-    ensure!(cgroup.bound_in_kernel && !cgroup.nested, "{cgroup:?}");
     agent.stop().map(drop)
 }
