@@ -16,7 +16,7 @@ const GENERATIONS: &str = "one BPF object adapts itself to the kernel it is load
 const GO_ONLY: &str = "it belongs to the Go runtime, which this agent does not have";
 const METRICS: &str = "this release has no metrics server";
 const NOT_MERGED: &str = "no type of event is merged, so every event is exported on its own";
-const POLICIES: &str = "tracing policies are not loaded in this release";
+const POLICIES: &str = "the policies of this release have no use for it";
 const PROBED: &str = "kernel features are found by trying them, not by version";
 const TLS: &str = "this release serves gRPC without TLS";
 
@@ -47,7 +47,7 @@ options! {
         => hidden().since("v1.3").no_effect(ALWAYS);
     enable_cri: Switch, "enable-cri", "false", "Ask the container runtime through CRI";
     enable_deprecated_tracingpolicy_grpc: Switch, "enable-deprecated-tracingpolicy-grpc", "false", "Serve the deprecated calls to enable and disable policies"
-        => hidden().since("v1.7").no_effect(POLICIES);
+        => hidden().since("v1.7").no_effect("these calls are always served");
     enable_event_metrics: Switch, "enable-event-metrics", "true", "Count events in metrics"
         => hidden().since("later").no_effect(METRICS);
     enable_export_aggregation: Switch, "enable-export-aggregation", "false", "Merge equal exported events" => no_effect(NOT_MERGED);
@@ -76,7 +76,7 @@ options! {
     enable_process_uprobe_ancestors: Switch, "enable-process-uprobe-ancestors", "false", "Show ancestors in uprobe events"
         => hidden().since("v1.4").no_effect("use --enable-ancestors=base,uprobe");
     enable_tracing_policy_crd: Switch, "enable-tracing-policy-crd", "true", "Watch the custom resources of tracing policies"
-        => no_effect(POLICIES);
+        => no_effect(API);
     event_cache_retries: Unsigned, "event-cache-retries", "15", "How often an event waits for what is still unknown about its process"
         => since("v1.2.1");
     event_cache_retry_delay: Positive, "event-cache-retry-delay", "2", "Seconds between two such attempts" => since("v1.2.1");
@@ -98,7 +98,7 @@ options! {
     export_rate_limit: Int, "export-rate-limit", "-1", "Events exported to the file per minute. Negative: no limit. 0: none";
     expose_kernel_addresses: Switch, "expose-kernel-addresses", "false", "Old name of --expose-stack-addresses"
         => renamed("expose-stack-addresses");
-    expose_stack_addresses: Switch, "expose-stack-addresses", "false", "Show addresses in stack traces" => no_effect(POLICIES);
+    expose_stack_addresses: Switch, "expose-stack-addresses", "false", "Show addresses in stack traces";
     field_filters: Text, "field-filters", "", "JSON field filters, one after another, that keep or remove fields of exported events";
     filter_environment_variables: Words, "filter-environment-variables", "", "Environment variables that may be shown"
         => hidden().since("v1.7").no_effect("environments are not captured in this release");

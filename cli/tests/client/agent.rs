@@ -14,7 +14,7 @@ use tetragon_api::tetragon::{
     self as wire, GetDebugResponse, GetEventsRequest, GetEventsResponse, GetHealthStatusResponse,
     GetStatusRequest, GetStatusResponse, GetVersionResponse, HealthStatus, KnownContainer,
     ListContainersRequest, ListContainersResponse, LogLevel, RuntimeHookRequest, RuntimeHookResponse,
-    SetDebugResponse, get_debug_response, set_debug_request, set_debug_response,
+    SetDebugResponse, TracingPolicyStatus, get_debug_response, set_debug_request, set_debug_response,
 };
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
@@ -50,6 +50,8 @@ struct State {
     lists: Vec<ListContainersRequest>,
     hooks: Vec<RuntimeHookRequest>,
     hook_answer: Option<Result<RuntimeHookResponse, Status>>,
+    policies: Vec<TracingPolicyStatus>,
+    policy_calls: Vec<[String; 3]>,
 }
 
 /// A running agent; it ends when dropped.
@@ -109,6 +111,15 @@ impl Agent {
 
     pub(crate) fn answers_hooks_with(&self, answer: Result<RuntimeHookResponse, Status>) {
         self.state().hook_answer = Some(answer);
+    }
+
+    pub(crate) fn has_policies(&self, policies: Vec<TracingPolicyStatus>) {
+        self.state().policies = policies;
+    }
+
+    /// What has been asked for policies so far: what, which or its text, namespace.
+    pub(crate) fn policy_calls(&self) -> Vec<[String; 3]> {
+        self.state().policy_calls.clone()
     }
 
     /// The requests for containers so far.
@@ -193,6 +204,66 @@ impl Service {
         state.hooks.push(request);
         state.hook_answer.clone().unwrap_or_else(|| Ok(RuntimeHookResponse::default()))
     }
+
+    /// Keeps what is asked for a policy; refuses what is about the policy `refused`.
+    async fn told(&self, words: [&str; 3]) -> Result<(), Status> {
+        self.admit().await?;
+        self.0.lock().expect("not poisoned").policy_calls.push(words.map(str::to_owned));
+        if words[1] == "refused" { Err(Status::not_found("refused does not exist")) } else { Ok(()) }
+    }
+
+    async fn add_tracing_policy(
+        &self,
+        request: wire::AddTracingPolicyRequest,
+    ) -> Result<wire::AddTracingPolicyResponse, Status> {
+        let how = if request.replace { "replace" } else { "add" };
+        self.told([how, &request.yaml, &request.domain]).await?;
+        Ok(wire::AddTracingPolicyResponse {})
+    }
+
+    async fn delete_tracing_policy(
+        &self,
+        request: wire::DeleteTracingPolicyRequest,
+    ) -> Result<wire::DeleteTracingPolicyResponse, Status> {
+        self.told(["delete", &request.name, &request.namespace]).await?;
+        Ok(wire::DeleteTracingPolicyResponse {})
+    }
+
+    async fn enable_tracing_policy(
+        &self,
+        request: wire::EnableTracingPolicyRequest,
+    ) -> Result<wire::EnableTracingPolicyResponse, Status> {
+        self.told(["enable", &request.name, &request.namespace]).await?;
+        Ok(wire::EnableTracingPolicyResponse {})
+    }
+
+    async fn disable_tracing_policy(
+        &self,
+        request: wire::DisableTracingPolicyRequest,
+    ) -> Result<wire::DisableTracingPolicyResponse, Status> {
+        self.told(["disable", &request.name, &request.namespace]).await?;
+        Ok(wire::DisableTracingPolicyResponse {})
+    }
+
+    async fn list_tracing_policies(
+        &self,
+        _: wire::ListTracingPoliciesRequest,
+    ) -> Result<wire::ListTracingPoliciesResponse, Status> {
+        self.admit().await?;
+        let policies = self.0.lock().expect("not poisoned").policies.clone();
+        Ok(wire::ListTracingPoliciesResponse { policies })
+    }
+
+    async fn list_sensors(&self, _: wire::ListSensorsRequest) -> Result<wire::ListSensorsResponse, Status> {
+        self.admit().await?;
+        let sensor = |name: &str, enabled, collection: &str| wire::SensorStatus {
+            name: name.to_owned(),
+            enabled,
+            collection: collection.to_owned(),
+        };
+        let sensors = vec![sensor("__base__", true, "__base__"), sensor("generic_kprobe-0", false, "shop/a")];
+        Ok(wire::ListSensorsResponse { sensors })
+    }
 }
 
 type EventStream = Pin<Box<dyn Stream<Item = Result<EncodedEvent, Status>> + Send>>;
@@ -228,16 +299,16 @@ impl FineGuidanceSensors for Service {
         get_debug(GetDebugRequest) -> GetDebugResponse;
         set_debug(SetDebugRequest) -> SetDebugResponse;
         runtime_hook(RuntimeHookRequest) -> RuntimeHookResponse;
+        add_tracing_policy(AddTracingPolicyRequest) -> wire::AddTracingPolicyResponse;
+        delete_tracing_policy(DeleteTracingPolicyRequest) -> wire::DeleteTracingPolicyResponse;
+        enable_tracing_policy(EnableTracingPolicyRequest) -> wire::EnableTracingPolicyResponse;
+        disable_tracing_policy(DisableTracingPolicyRequest) -> wire::DisableTracingPolicyResponse;
+        list_tracing_policies(ListTracingPoliciesRequest) -> wire::ListTracingPoliciesResponse;
+        list_sensors(ListSensorsRequest) -> wire::ListSensorsResponse;
     }
 
     unused! {
-        add_tracing_policy(AddTracingPolicyRequest) -> AddTracingPolicyResponse;
-        delete_tracing_policy(DeleteTracingPolicyRequest) -> DeleteTracingPolicyResponse;
-        list_tracing_policies(ListTracingPoliciesRequest) -> ListTracingPoliciesResponse;
         configure_tracing_policy(ConfigureTracingPolicyRequest) -> ConfigureTracingPolicyResponse;
-        enable_tracing_policy(EnableTracingPolicyRequest) -> EnableTracingPolicyResponse;
-        disable_tracing_policy(DisableTracingPolicyRequest) -> DisableTracingPolicyResponse;
-        list_sensors(ListSensorsRequest) -> ListSensorsResponse;
         enable_sensor(EnableSensorRequest) -> EnableSensorResponse;
         disable_sensor(DisableSensorRequest) -> DisableSensorResponse;
         remove_sensor(RemoveSensorRequest) -> RemoveSensorResponse;

@@ -37,6 +37,9 @@ fn an_agent_that_is_not_there_is_an_error_with_a_remedy() {
             &["getevents"],
             &["containers"],
             &["policyfilter", "dump"],
+            &["tracingpolicy", "list"],
+            &["tp", "delete", "x"],
+            &["sensors", "list"],
             &["rthooks", "remove-container", "--container-id", "x"],
         ] {
             let outcome = run(&[command, &["--server-address", address]].concat());
