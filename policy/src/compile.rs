@@ -26,15 +26,15 @@ pub fn compile(policy: &Policy, kernel: &Kernel<'_>, arch: Arch) -> Result<Progr
     if errors.is_empty() { Ok(Program { policy: policy.name.clone(), hooks, warnings }) } else { Err(errors) }
 }
 
-struct Compiler<'a> {
+struct Compiler<'a, 'k> {
     policy: &'a Policy,
-    kernel: &'a Kernel<'a>,
+    kernel: &'a Kernel<'k>,
     arch: Arch,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
 
-impl Compiler<'_> {
+impl Compiler<'_, '_> {
     fn hook(&mut self, hook: &Hook) -> Option<HookProgram> {
         let (attach, readers) = match &hook.point {
             HookPoint::Kprobe { call, syscall } => {
