@@ -45,8 +45,9 @@ struct {
 } lost SEC(".maps");
 
 /*
- * Whose a cgroup is. Only cgroups of containers have an entry. None of the three is preallocated, but in the object for
- * kernels before 6.1: there, kprobes and classic tracepoints, which policies use, must not read other hashes.
+ * Whose a cgroup is. Only cgroups of containers have an entry. None of the three is preallocated, but in the
+ * object for kernels before 6.1: there, kprobes and classic tracepoints, which policies use, must not read
+ * other hashes.
  */
 #ifdef PREALLOCATE
 #define GROWING	       0

@@ -3,7 +3,7 @@
 mod format;
 mod functions;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -14,12 +14,16 @@ use tetragon_bpf::btf::{Btf, Kind, Type};
 pub use format::{Field, Format, FormatError};
 pub use functions::{Parameter, ParameterType};
 
+/// Searches before an index of all functions is made.
+const SEARCHES: u32 = 8;
+
 /// A kernel, for as long as policies are compiled: it keeps an index of all its types, made when a function is asked for.
 #[derive(Debug)]
 pub struct Kernel<'a> {
     btf: Btf<'a>,
     types: OnceCell<Vec<Type<'a>>>,
     functions: OnceCell<HashMap<&'a str, u32>>,
+    searched: Cell<u32>,
     tracefs: PathBuf,
 }
 
@@ -27,11 +31,28 @@ impl<'a> Kernel<'a> {
     /// A kernel with this type information (of `/sys/kernel/btf/vmlinux`), whose tracing file system is mounted there.
     #[must_use]
     pub fn new(btf: Btf<'a>, tracefs: &Path) -> Self {
-        Self { btf, types: OnceCell::new(), functions: OnceCell::new(), tracefs: tracefs.to_owned() }
+        Self {
+            btf,
+            types: OnceCell::new(),
+            functions: OnceCell::new(),
+            searched: Cell::new(0),
+            tracefs: tracefs.to_owned(),
+        }
     }
 
     fn types(&self) -> &[Type<'a>] {
         self.types.get_or_init(|| self.btf.types().collect())
+    }
+
+    /// The type of a function. The first few are searched for, which costs less than an index.
+    fn function(&self, name: &str) -> Option<u32> {
+        let searched = self.searched.get();
+        if self.functions.get().is_none() && searched < SEARCHES {
+            self.searched.set(searched + 1);
+            let found = self.btf.types().find(|it| it.kind == Kind::Func && it.name == name);
+            return found.map(|it| it.size_or_type);
+        }
+        self.index().get(name).copied()
     }
 
     fn index(&self) -> &HashMap<&'a str, u32> {
@@ -44,7 +65,7 @@ impl<'a> Kernel<'a> {
     /// Whether there is such a function, as far as the type information tells.
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
-        self.index().contains_key(name)
+        self.function(name).is_some()
     }
 
     /// The names of all functions.

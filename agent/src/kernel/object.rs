@@ -123,9 +123,9 @@ impl Loader {
         let text_sections = object.functions.keys().map(|(section, _)| *section).collect();
         object
             .relocate_maps(
-                definitions
-                    .iter()
-                    .filter_map(|(name, map)| Some((name.as_str(), maps.get(name.as_str())?.as_raw_fd(), map))),
+                definitions.iter().filter_map(|(name, map)| {
+                    Some((name.as_str(), maps.get(name.as_str())?.as_raw_fd(), map))
+                }),
                 &text_sections,
             )
             .map_err(|e| wrong(&e))?;
@@ -192,10 +192,8 @@ fn make(name: &str, map: &Map, manner: Manner, size: Option<u32>) -> io::Result<
         })?;
         return maps::create(name, spec, Some(inner.as_fd()));
     }
-    let is_data = matches!(
-        map.section_kind(),
-        EbpfSectionKind::Rodata | EbpfSectionKind::Data | EbpfSectionKind::Bss
-    );
+    let is_data =
+        matches!(map.section_kind(), EbpfSectionKind::Rodata | EbpfSectionKind::Data | EbpfSectionKind::Bss);
     if !is_data {
         return maps::create(name, spec, None);
     }

@@ -162,7 +162,8 @@ impl PolicyKernel {
     /// # Errors
     /// The kernel refuses a map.
     pub fn new(base: Maps, descriptions: Descriptions, raw_btf: &[u8]) -> Result<Self, ObjectError> {
-        let btf = Btf::parse(raw_btf).ok_or_else(|| ObjectError::Object("bad type information".to_owned()))?;
+        let btf =
+            Btf::parse(raw_btf).ok_or_else(|| ObjectError::Object("bad type information".to_owned()))?;
         let abilities = Abilities::of(btf);
         let mut kernel = Self {
             maps: base,
@@ -212,8 +213,8 @@ impl PolicyKernel {
             return Ok(());
         }
         let path = &self.descriptions.btf;
-        let raw = fs::read(path)
-            .map_err(|error| ObjectError::Object(format!("{}: {error}", path.display())))?;
+        let raw =
+            fs::read(path).map_err(|error| ObjectError::Object(format!("{}: {error}", path.display())))?;
         let loader = self.loader(&raw)?;
         for program in missing {
             let fd = loader.load(&program.wanted(self.abilities))?;
@@ -243,7 +244,10 @@ impl PolicyKernel {
     }
 
     fn program(&self, program: Program) -> io::Result<BorrowedFd<'_>> {
-        self.programs.get(&program).map(AsFd::as_fd).ok_or_else(|| io::Error::other("the program is not loaded"))
+        self.programs
+            .get(&program)
+            .map(AsFd::as_fd)
+            .ok_or_else(|| io::Error::other("the program is not loaded"))
     }
 
     fn map(&self, name: &str) -> io::Result<&OwnedFd> {
@@ -374,4 +378,3 @@ impl RuleMap for KernelRules {
         Ok(())
     }
 }
-

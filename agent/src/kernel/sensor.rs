@@ -156,7 +156,11 @@ impl BaseSensor {
             .btf(Some(&types))
             .map_max_entries("events", rings.events_bytes)
             .map_max_entries("lifecycle", rings.lifecycle_bytes)
-            .load(if features.unallocated_hashes { tetragon_bpf::OBJECT } else { tetragon_bpf::PREALLOCATE_OBJECT })
+            .load(if features.unallocated_hashes {
+                tetragon_bpf::OBJECT
+            } else {
+                tetragon_bpf::PREALLOCATE_OBJECT
+            })
             .map_err(object_error)?;
 
         // Where BTF programs can be preempted, they would be skipped, and share their scratch: never there.

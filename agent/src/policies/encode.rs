@@ -6,10 +6,11 @@ use std::io;
 
 use ipnet::IpNet;
 use tetragon_bpf::plan::{
-    PLAN_ACTIONS, PLAN_OPS, PLAN_READERS, PLAN_SELECTORS, Plan, PlanAction, PlanReader, PlanSelector, PlanSource,
-    TEXT_CLASSES, action_flags, action_kind, capture, plan_flags, rate_scope, reader_flags, source,
+    PLAN_ACTIONS, PLAN_OPS, PLAN_READERS, PLAN_SELECTORS, Plan, PlanAction, PlanReader, PlanSelector,
+    PlanSource, TEXT_CLASSES, action_flags, action_kind, capture, plan_flags, rate_scope, reader_flags,
+    source,
 };
-use tetragon_crds::policy::{Action, RateLimitScope, Ranges, Selector};
+use tetragon_crds::policy::{Action, Ranges, RateLimitScope, Selector};
 use tetragon_crds::spec::ArgType;
 use tetragon_crds::{Diagnostic, Path};
 use tetragon_policy::{Attach, Capture, HookProgram, Reader, Source};
@@ -109,7 +110,8 @@ pub fn encode(
     }
     let ops = ops.finish();
     if ops.len() > PLAN_OPS {
-        let problem = format!("the filters need {} comparisons, and a hook has room for {PLAN_OPS}", ops.len());
+        let problem =
+            format!("the filters need {} comparisons, and a hook has room for {PLAN_OPS}", ops.len());
         return Err(EncodeError::Policy(
             Diagnostic::new(hook.path.field("selectors"), problem)
                 .remedy("use InMap for many values, or several policies"),
@@ -291,8 +293,11 @@ fn biased(ranges: &Ranges, signed: bool) -> Vec<(u64, u64)> {
     ranges.iter().map(|(low, high)| (bias(low, signed), bias(high, signed))).collect()
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the loader keeps values in 64 bits")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the loader keeps values in 64 bits"
+)]
 fn bias(number: i128, signed: bool) -> u64 {
     if signed { (number as i64 as u64) ^ 1 << 63 } else { number as u64 }
 }
-

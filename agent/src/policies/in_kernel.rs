@@ -112,8 +112,8 @@ impl ClassRules for SharedRules {
     }
 }
 
-fn error(message: impl ToString) -> LoadError {
-    LoadError { message: message.to_string(), verifier_log: None }
+fn error(message: impl Into<String>) -> LoadError {
+    LoadError { message: message.into(), verifier_log: None }
 }
 
 impl From<ObjectError> for LoadError {
@@ -130,7 +130,7 @@ impl From<AttachError> for LoadError {
     fn from(error: AttachError) -> Self {
         match error {
             AttachError::Program(error) => error.into(),
-            AttachError::Place { .. } => self::error(error),
+            AttachError::Place { .. } => self::error(error.to_string()),
         }
     }
 }
@@ -144,13 +144,13 @@ impl From<std::io::Error> for LoadError {
 impl From<EncodeError> for LoadError {
     fn from(error: EncodeError) -> Self {
         match error {
-            EncodeError::Policy(diagnostic) => diagnostics(vec![diagnostic]),
+            EncodeError::Policy(diagnostic) => diagnostics(&[diagnostic]),
             EncodeError::Kernel(error) => error.into(),
         }
     }
 }
 
-fn diagnostics(all: Vec<Diagnostic>) -> LoadError {
+fn diagnostics(all: &[Diagnostic]) -> LoadError {
     let lines: Vec<String> = all.iter().map(ToString::to_string).collect();
     error(lines.join("\n"))
 }
@@ -221,7 +221,7 @@ impl KernelEngine {
         self.start(&raw)?;
         let btf = Btf::parse(&raw).ok_or_else(|| error("bad type information of the kernel"))?;
         let kernel = Kernel::new(btf, &self.descriptions.tracefs);
-        compile(policy, &kernel, Arch::current()).map_err(diagnostics)
+        compile(policy, &kernel, Arch::current()).map_err(|all| diagnostics(&all))
     }
 
     /// Everything of a policy but that it holds.
@@ -232,7 +232,7 @@ impl KernelEngine {
         }
         if let Some(enforcer) = &policy.enforcer {
             let diagnostic = Diagnostic::new(enforcer.path.clone(), "there is no enforcer yet");
-            return Err(diagnostics(vec![diagnostic]));
+            return Err(diagnostics(&[diagnostic]));
         }
         let program = self.compile(policy)?;
         let scope = policy.is_scoped().then(|| scope_of(policy)).transpose()?;
@@ -349,7 +349,10 @@ impl KernelEngine {
         for place in unused {
             let Some(hook) = self.hooks.remove(&place) else { continue };
             if let Some(kernel) = &mut self.kernel {
-                hook.entry.into_iter().chain(hook.returns).for_each(|attached| kernel.detach(&place, attached));
+                hook.entry
+                    .into_iter()
+                    .chain(hook.returns)
+                    .for_each(|attached| kernel.detach(&place, attached));
             }
         }
     }
@@ -419,8 +422,12 @@ impl KernelEngine {
 
     /// Both policies' hooks are attached, and all rules change from the one to the other.
     fn exchange(&mut self, old: PolicyId, id: PolicyId, new: &mut InKernel) -> Result<(), LoadError> {
-        let old_scoped =
-            self.policies.get(&old).ok_or_else(|| error("the policy to be replaced is not loaded"))?.scope.is_some();
+        let old_scoped = self
+            .policies
+            .get(&old)
+            .ok_or_else(|| error("the policy to be replaced is not loaded"))?
+            .scope
+            .is_some();
         if let Err(problem) = self.attach(id, new) {
             self.release(id);
             return Err(problem);
@@ -445,10 +452,10 @@ impl KernelEngine {
             (None, true) => self.store.remove_scope(old),
             (None, false) => {}
         }
-        if old_scoped || new.scope.is_some() {
-            if let Some(rules) = self.rules.lock().as_mut() {
-                rules.deactivate(old)?;
-            }
+        if (old_scoped || new.scope.is_some())
+            && let Some(rules) = self.rules.lock().as_mut()
+        {
+            rules.deactivate(old)?;
         }
         self.release(old);
         new.active = true;
@@ -471,8 +478,7 @@ impl Engine for KernelEngine {
     fn replace(&mut self, old: PolicyId, id: PolicyId, policy: &Policy) -> Result<Loaded, LoadError> {
         let (mut made, loaded) = self.prepare(id, policy)?;
         let active = self.policies.get(&old).is_some_and(|old| old.active);
-        let result =
-            if active { self.exchange(old, id, &mut made) } else { self.activate(id, &mut made) };
+        let result = if active { self.exchange(old, id, &mut made) } else { self.activate(id, &mut made) };
         if let Err(problem) = result {
             self.discard(made);
             return Err(problem);
@@ -500,8 +506,7 @@ impl Engine for KernelEngine {
 
     fn unload(&mut self, id: PolicyId) -> Result<(), LoadError> {
         let Some(policy) = self.policies.remove(&id) else { return Ok(()) };
-        let result =
-            if policy.active { self.deactivate(id, policy.scope.is_some()) } else { Ok(()) };
+        let result = if policy.active { self.deactivate(id, policy.scope.is_some()) } else { Ok(()) };
         self.retire(policy);
         self.collect();
         result
@@ -603,14 +608,14 @@ fn selector_of(labels: &LabelSelector) -> Result<Selector, LoadError> {
             LabelOperator::Exists => Operator::Exists,
             LabelOperator::DoesNotExist => Operator::DoesNotExist,
         },
-        values: it.values.iter().cloned().collect(),
+        values: it.values.clone(),
     });
-    Selector::new(equal, requirements).map_err(error)
+    Selector::new(equal, requirements).map_err(|problem| error(problem.to_string()))
 }
 
 /// All that is wrong with a policy, for those who load it.
 impl From<Errors> for LoadError {
     fn from(errors: Errors) -> Self {
-        error(errors)
+        error(errors.to_string())
     }
 }

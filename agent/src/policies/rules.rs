@@ -52,7 +52,10 @@ pub struct Rules {
 
 impl std::fmt::Debug for Rules {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rules").field("policies", &self.policies).field("classes", &self.classes).finish_non_exhaustive()
+        f.debug_struct("Rules")
+            .field("policies", &self.policies)
+            .field("classes", &self.classes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,7 +108,12 @@ impl Rules {
     ///
     /// # Errors
     /// A rule could not be written, or would be too long; then none is changed.
-    pub fn activate(&mut self, policy: PolicyId, scoped: bool, plans: Vec<(HookId, PlanId)>) -> io::Result<()> {
+    pub fn activate(
+        &mut self,
+        policy: PolicyId,
+        scoped: bool,
+        plans: Vec<(HookId, PlanId)>,
+    ) -> io::Result<()> {
         self.exchange(None, Some((policy, Active { scoped, plans })))
     }
 
@@ -235,4 +243,3 @@ impl Rules {
         if special { plans } else { Vec::new() }
     }
 }
-

@@ -37,7 +37,8 @@ __noinline int rate_allows(__u32 selector, __u32 action, __u32 at_return)
 	plan = plan_get(s);
 	if (!plan)
 		return 1;
-	limit = at_return ? &plan->selector[selector].return_action[action] : &plan->selector[selector].action[action];
+	limit = at_return ? &plan->selector[selector].return_action[action]
+			  : &plan->selector[selector].action[action];
 	if (limit->scope == RATE_PROCESS)
 		id >>= 32;
 	else if (limit->scope == RATE_GLOBAL)
@@ -166,8 +167,8 @@ static __always_inline void load_args(struct plan *plan, bool at_return)
 }
 
 /*
- * Looks at the plan at this place of the rule: which selector matches, what it does. Returns enum outcome: what is
- * to be sent, which emit() does.
+ * Looks at the plan at this place of the rule: which selector matches, what it does. Returns enum outcome:
+ * what is to be sent, which emit() does.
  */
 __noinline int run_plan(__u32 index)
 {

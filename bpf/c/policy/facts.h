@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What a process was when its program began: its path, namespaces and capabilities, and whose descendant it is. Noted
- * at exec; of a process that runs already, at the first call that asks. Later changes do not matter: a program cannot
- * get out of a policy by renaming itself.
+ * What a process was when its program began: its path, namespaces and capabilities, and whose descendant it
+ * is. Noted at exec; of a process that runs already, at the first call that asks. Later changes do not
+ * matter: a program cannot get out of a policy by renaming itself.
  */
 #ifndef TETRAGON_POLICY_FACTS_H
 #define TETRAGON_POLICY_FACTS_H
@@ -39,8 +39,10 @@ static __always_inline void facts_read_changing(struct process_facts *f, struct 
 	read_namespaces(&f->ns, task);
 	read_nspid(task, &f->ns.pid);
 	f->ns.user = BPF_CORE_READ(cred, user_ns, ns.inum);
-	bpf_probe_read_kernel(&f->permitted, 8, (void *)cred + bpf_core_field_offset(struct cred, cap_permitted));
-	bpf_probe_read_kernel(&f->effective, 8, (void *)cred + bpf_core_field_offset(struct cred, cap_effective));
+	bpf_probe_read_kernel(&f->permitted, 8,
+			      (void *)cred + bpf_core_field_offset(struct cred, cap_permitted));
+	bpf_probe_read_kernel(&f->effective, 8,
+			      (void *)cred + bpf_core_field_offset(struct cred, cap_effective));
 	bpf_probe_read_kernel(&f->inheritable, 8,
 			      (void *)cred + bpf_core_field_offset(struct cred, cap_inheritable));
 }
@@ -54,7 +56,8 @@ static __always_inline void facts_read_path(struct text_scratch *t, struct task_
 	f->path_len = 0;
 	f->path_known = 0;
 	f->path_whole_len = 0;
-	if (!exe || path_walk(t, (void *)exe + bpf_core_field_offset(struct file, f_path)) & CAPTURED_UNREADABLE)
+	if (!exe ||
+	    path_walk(t, (void *)exe + bpf_core_field_offset(struct file, f_path)) & CAPTURED_UNREADABLE)
 		return;
 	at = t->walk.at & TEXT_MASK;
 	len = TEXT_MASK - at;
@@ -66,7 +69,8 @@ static __always_inline void facts_read_path(struct text_scratch *t, struct task_
 		return;
 	}
 	bpf_probe_read_kernel(f->path, FACTS_PATH_HEAD, &t->path[at]);
-	bpf_probe_read_kernel(&f->path[FACTS_PATH_HEAD], FACTS_PATH_TAIL, &t->path[TEXT_MASK - FACTS_PATH_TAIL]);
+	bpf_probe_read_kernel(&f->path[FACTS_PATH_HEAD], FACTS_PATH_TAIL,
+			      &t->path[TEXT_MASK - FACTS_PATH_TAIL]);
 	f->path_len = FACTS_PATH;
 }
 
@@ -150,8 +154,8 @@ int facts_exec(void *ctx)
 }
 
 /*
- * A child is followed like its parent, also when that is gone before the child's exec. The record's fields differ
- * between kernels, so user space tells where the child's id is.
+ * A child is followed like its parent, also when that is gone before the child's exec. The record's fields
+ * differ between kernels, so user space tells where the child's id is.
  */
 volatile const __u32 fork_child_offset = 44;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The programs. Each is loaded once and attached to every hook of its kind; a call costs what the policies of its
- * cgroup's class cost, however many others are loaded.
+ * The programs. Each is loaded once and attached to every hook of its kind; a call costs what the policies of
+ * its cgroup's class cost, however many others are loaded.
  */
 #ifndef TETRAGON_POLICY_HOOKS_H
 #define TETRAGON_POLICY_HOOKS_H
@@ -252,14 +252,14 @@ int policy_tracepoint(void *ctx)
 }
 
 /* Without cookies, a program is of one tracepoint. */
-#define NUMBERED_TRACEPOINT(number)                                                   \
-	SEC("tracepoint")                                                             \
-	int policy_tracepoint_##number(void *ctx)                                     \
-	{                                                                             \
-		__u32 program = number;                                               \
-		__u32 *hook = bpf_map_lookup_elem(&hooks_by_program, &program);        \
-                                                                                      \
-		return hook ? at_tracepoint(ctx, *hook) : 0;                          \
+#define NUMBERED_TRACEPOINT(number)                                             \
+	SEC("tracepoint")                                                       \
+	int policy_tracepoint_##number(void *ctx)                               \
+	{                                                                       \
+		__u32 program = number;                                         \
+		__u32 *hook = bpf_map_lookup_elem(&hooks_by_program, &program); \
+                                                                                \
+		return hook ? at_tracepoint(ctx, *hook) : 0;                    \
 	}
 
 NUMBERED_TRACEPOINT(0)

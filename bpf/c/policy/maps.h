@@ -13,8 +13,8 @@
  * pending     thread, stack    pending_call        entry             return
  * rates       hash             time of last event  actions           actions
  *
- * and of the base sensor's maps events, lost, cgroups, containers. Nothing is preallocated but where an old kernel
- * demands it; user space sets the flags, and the sizes of everything.
+ * and of the base sensor's maps events, lost, cgroups, containers. Nothing is preallocated but where an old
+ * kernel demands it; user space sets the flags, and the sizes of everything.
  */
 #ifndef TETRAGON_POLICY_MAPS_H
 #define TETRAGON_POLICY_MAPS_H
@@ -66,19 +66,19 @@ struct {
 } numbers SEC(".maps");
 
 /* A text, behind its length, padded with zeros up to the size of its class. */
-#define MAPS_OF(name, kind, bytes)                        \
-	struct {                                          \
-		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); \
-		__uint(max_entries, SETS_MAX);            \
-		__type(key, __u32);                       \
-		__array(                                  \
-			values, struct {                  \
-				__uint(type, kind);       \
+#define MAPS_OF(name, kind, bytes)                                    \
+	struct {                                                      \
+		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);             \
+		__uint(max_entries, SETS_MAX);                        \
+		__type(key, __u32);                                   \
+		__array(                                              \
+			values, struct {                              \
+				__uint(type, kind);                   \
 				__uint(map_flags, BPF_F_NO_PREALLOC); \
-				__uint(max_entries, 1);   \
-				__uint(key_size, bytes);  \
-				__uint(value_size, 4);    \
-			});                               \
+				__uint(max_entries, 1);               \
+				__uint(key_size, bytes);              \
+				__uint(value_size, 4);                \
+			});                                           \
 	} name SEC(".maps")
 
 #define TEXT_SETS(name, bytes) MAPS_OF(name, BPF_MAP_TYPE_HASH, bytes)

@@ -269,11 +269,14 @@ static __always_inline __u64 capabilities_of(struct task_struct *task, __u32 set
 	__u64 caps = 0;
 
 	if (set == CAPABILITY_EFFECTIVE)
-		bpf_probe_read_kernel(&caps, 8, (void *)cred + bpf_core_field_offset(struct cred, cap_effective));
+		bpf_probe_read_kernel(&caps, 8,
+				      (void *)cred + bpf_core_field_offset(struct cred, cap_effective));
 	else if (set == CAPABILITY_INHERITABLE)
-		bpf_probe_read_kernel(&caps, 8, (void *)cred + bpf_core_field_offset(struct cred, cap_inheritable));
+		bpf_probe_read_kernel(&caps, 8,
+				      (void *)cred + bpf_core_field_offset(struct cred, cap_inheritable));
 	else
-		bpf_probe_read_kernel(&caps, 8, (void *)cred + bpf_core_field_offset(struct cred, cap_permitted));
+		bpf_probe_read_kernel(&caps, 8,
+				      (void *)cred + bpf_core_field_offset(struct cred, cap_permitted));
 	return caps;
 }
 
@@ -304,9 +307,9 @@ __noinline int match_process(__u32 index)
 		if (op->kind == OP_CAPABILITIES)
 			return (now & mask) != 0;
 		facts_load();
-		then = (op->what & CAPABILITY_SET) == CAPABILITY_EFFECTIVE   ? t->facts.effective :
-		       (op->what & CAPABILITY_SET) == CAPABILITY_INHERITABLE ? t->facts.inheritable :
-									       t->facts.permitted;
+		then = (op->what & CAPABILITY_SET) == CAPABILITY_EFFECTIVE     ? t->facts.effective
+		       : (op->what & CAPABILITY_SET) == CAPABILITY_INHERITABLE ? t->facts.inheritable
+									       : t->facts.permitted;
 		now ^= then;
 		if (!now)
 			return NEVER;

@@ -60,8 +60,8 @@ static __always_inline void read_skb(struct captured_skb *out, struct sk_buff *s
 		__u8 at = 0;
 
 		if (BPF_CORE_READ(skb, active_extensions) & (1 << id)) {
-			bpf_probe_read_kernel(&at, 1,
-					      (void *)ext + bpf_core_field_offset(struct skb_ext, offset) + id);
+			bpf_probe_read_kernel(
+				&at, 1, (void *)ext + bpf_core_field_offset(struct skb_ext, offset) + id);
 			sp = (void *)ext + at * 8;
 			out->secpath_len = BPF_CORE_READ(sp, len);
 			out->secpath_olen = BPF_CORE_READ(sp, olen);

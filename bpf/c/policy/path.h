@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The path of a file, as the current task sees it: from the file up to the task's root, across mounts. Written from
- * its end, so that it can be compared as it is. Nothing is locked: a rename at this very moment can mix names.
+ * The path of a file, as the current task sees it: from the file up to the task's root, across mounts.
+ * Written from its end, so that it can be compared as it is. Nothing is locked: a rename at this very moment
+ * can mix names.
  */
 #ifndef TETRAGON_POLICY_PATH_H
 #define TETRAGON_POLICY_PATH_H

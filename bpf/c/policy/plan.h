@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What a policy does at one hook, as user space tells it to the matcher, and what the matcher tells back. This is
- * the definition; bpf/src/plan.rs mirrors it, and a test compares the two through the object's BTF.
+ * What a policy does at one hook, as user space tells it to the matcher, and what the matcher tells back.
+ * This is the definition; bpf/src/plan.rs mirrors it, and a test compares the two through the object's BTF.
  *
  * A plan is the value of an array with one element, so that user space replaces it as a whole.
  */
@@ -97,7 +97,7 @@ enum op_kind {
 	OP_TEXT_EQUAL = 4,   /* argument in the sets of its length class */
 	OP_TEXT_PREFIX = 5,
 	OP_TEXT_POSTFIX = 6,
-	OP_NET_ADDRESS = 7,	/* `slot` for IPv4, a for IPv6; 0: no network of that family */
+	OP_NET_ADDRESS = 7,	 /* `slot` for IPv4, a for IPv6; 0: no network of that family */
 	OP_NET_NUMBER_RANGE = 8, /* enum net_part within a to b */
 	OP_NET_NUMBER_SET = 9,
 	OP_PID_RANGE = 10, /* enum pid_flags in `what` */
@@ -151,7 +151,7 @@ enum capability_flags {
 	CAPABILITY_EFFECTIVE = 0,
 	CAPABILITY_INHERITABLE = 1,
 	CAPABILITY_PERMITTED = 2,
-	CAPABILITY_SET = 3,	   /* mask of the above */
+	CAPABILITY_SET = 3,	     /* mask of the above */
 	CAPABILITY_OUTSIDE = 1 << 2, /* outside the user namespace of the machine's process 1 */
 };
 
@@ -161,7 +161,8 @@ struct plan_op {
 	__u8 arg;   /* position of the reader; PLAN_READERS: the return value */
 	__u8 what;
 	__u32 slot;
-	/* a and b; of OP_TEXT_EQUAL and OP_BINARY_EQUAL instead a __u16 slot for each length class, 0: no value */
+	/* a and b; of OP_TEXT_EQUAL and OP_BINARY_EQUAL instead a __u16 slot for each length class, 0: no
+	 * value */
 	__u64 value[2];
 };
 
@@ -194,10 +195,10 @@ enum rate_scope {
 };
 
 struct plan_action {
-	__u8 kind;   /* enum action_kind */
-	__u8 flags;  /* enum action_flags */
-	__u8 signal; /* of ACTION_SIGNAL */
-	__u8 scope;  /* enum rate_scope */
+	__u8 kind;     /* enum action_kind */
+	__u8 flags;    /* enum action_flags */
+	__u8 signal;   /* of ACTION_SIGNAL */
+	__u8 scope;    /* enum rate_scope */
 	__u32 rate_ms; /* 0: no limit */
 };
 
@@ -214,8 +215,8 @@ struct plan_selector {
 };
 
 enum plan_flags {
-	PLAN_RETURNS = 1 << 0,	       /* a return record follows each entry record */
-	PLAN_MONITOR = 1 << 1,	       /* signals are not sent */
+	PLAN_RETURNS = 1 << 0,		/* a return record follows each entry record */
+	PLAN_MONITOR = 1 << 1,		/* signals are not sent */
 	PLAN_MATCH_UNREADABLE = 1 << 2, /* a filter on an argument that cannot be read matches */
 };
 
@@ -228,9 +229,9 @@ struct plan_counters {
 	__u64 lost;	  /* no room in the ring */
 	__u64 signals;	  /* sent */
 	__u64 signal_errors;
-	__u64 pending;	  /* calls whose return is awaited, in all */
-	__u64 joined;	  /* of those, returned */
-	__u64 pending_lost; /* no room to remember the call */
+	__u64 pending;		/* calls whose return is awaited, in all */
+	__u64 joined;		/* of those, returned */
+	__u64 pending_lost;	/* no room to remember the call */
 	__u64 return_unmatched; /* no return filter matched */
 };
 
@@ -279,17 +280,17 @@ enum captured_flags {
 /* An argument in a record. */
 struct captured {
 	__u16 capture; /* enum capture_type */
-	__u16 flags;  /* enum captured_flags */
-	__u32 offset; /* of its bytes in the data that follows the record */
-	__u32 len;    /* bytes there; 0 for numbers */
-	__u32 mode;   /* of a file: st_mode */
+	__u16 flags;   /* enum captured_flags */
+	__u32 offset;  /* of its bytes in the data that follows the record */
+	__u32 len;     /* bytes there; 0 for numbers */
+	__u32 mode;    /* of a file: st_mode */
 	/* A number, sign-extended if it has a sign; of bytes, how many there were. */
 	__u64 value;
 };
 
 enum policy_phase {
-	PHASE_CALL = 0,	      /* all there is */
-	PHASE_ENTRY = 1,      /* its return will follow */
+	PHASE_CALL = 0,	 /* all there is */
+	PHASE_ENTRY = 1, /* its return will follow */
 	PHASE_RETURN = 2,
 	PHASE_CANCELLED = 3, /* it has returned, and no return filter matched: the entry is no event */
 };
@@ -309,8 +310,8 @@ struct policy_record {
 	__u32 tid;
 	__u8 phase; /* enum policy_phase */
 	__u8 selector;
-	__u8 action;  /* enum action_kind: the last one that ran */
-	__u8 readers; /* how many of `arg` are the policy's; arg[PLAN_READERS] is the return value */
+	__u8 action;	    /* enum action_kind: the last one that ran */
+	__u8 readers;	    /* how many of `arg` are the policy's; arg[PLAN_READERS] is the return value */
 	__s32 action_error; /* 0, or the negative errno with which a signal could not be sent */
 	__u32 kernel_stack_at;
 	__u32 kernel_stack_len; /* bytes, 8 a frame, leaf first */
@@ -326,7 +327,8 @@ struct policy_record {
 /* Frames of a stack at most. */
 #define STACK_FRAMES_MAX 127
 
-/* What is read of the kernel's structures: the bytes of an argument of that type. Addresses in network order. */
+/* What is read of the kernel's structures: the bytes of an argument of that type. Addresses in network order.
+ */
 struct captured_sock {
 	__u8 source[16]; /* IPv4: the first four */
 	__u8 destination[16];

@@ -146,7 +146,8 @@ static __always_inline void read_text(struct policy_scratch *s, struct captured 
 	c->value = c->len;
 }
 
-static __always_inline void read_buffer(struct policy_scratch *s, struct captured *c, __u64 address, __s64 size)
+static __always_inline void read_buffer(struct policy_scratch *s, struct captured *c, __u64 address,
+					__s64 size)
 {
 	__u32 len;
 
@@ -197,8 +198,8 @@ __noinline int read_iovec(__u64 address, __u32 index)
 	return 1;
 }
 
-static __always_inline void read_iovecs(struct policy_scratch *s, struct captured *c, __u32 index, __u64 address,
-					__u64 count)
+static __always_inline void read_iovecs(struct policy_scratch *s, struct captured *c, __u32 index,
+					__u64 address, __u64 count)
 {
 	c->offset = s->used;
 	c->len = 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What a program works with. Kprobes and classic tracepoints run with preemption off, and the kernel skips such a
- * program where another one runs on the same CPU, so one place per CPU is enough.
+ * What a program works with. Kprobes and classic tracepoints run with preemption off, and the kernel skips
+ * such a program where another one runs on the same CPU, so one place per CPU is enough.
  *
- * The parts of the matcher are global functions: the verifier checks each once and not for every path that leads
- * there. They take numbers only, since old kernels allow nothing else, and find everything here.
+ * The parts of the matcher are global functions: the verifier checks each once and not for every path that
+ * leads there. They take numbers only, since old kernels allow nothing else, and find everything here.
  */
 #ifndef TETRAGON_POLICY_SCRATCH_H
 #define TETRAGON_POLICY_SCRATCH_H
@@ -118,7 +118,8 @@ static __always_inline struct plan *plan_get(struct policy_scratch *s)
 	return plan;
 }
 
-/* After a check of a number: what is computed with it must not come before the check, or the verifier would not see it. */
+/* After a check of a number: what is computed with it must not come before the check, or the verifier would
+ * not see it. */
 #define CHECKED(number) asm volatile("" : "+r"(number))
 
 #define COUNT(plan, counter) __sync_fetch_and_add(&(plan)->counters.counter, 1)

@@ -33,16 +33,17 @@ static __always_inline __u32 text_class(__u32 len)
 	return 7;
 }
 
-#define TEXT_LOOKUP(name)                                  \
-	do {                                               \
-		void *set = bpf_map_lookup_elem(&name, &slot); \
-                                                           \
-		if (!set)                                  \
-			return 0;                          \
+#define TEXT_LOOKUP(name)                                         \
+	do {                                                      \
+		void *set = bpf_map_lookup_elem(&name, &slot);    \
+                                                                  \
+		if (!set)                                         \
+			return 0;                                 \
 		return bpf_map_lookup_elem(set, &t->key) != NULL; \
 	} while (0)
 
-/* Whether the text of the scratch is in the set of its class. `low` and `high` hold the slots of the classes. */
+/* Whether the text of the scratch is in the set of its class. `low` and `high` hold the slots of the classes.
+ */
 __noinline int text_equal(__u64 low, __u64 high)
 {
 	struct text_scratch *t = text_get();

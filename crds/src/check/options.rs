@@ -25,9 +25,7 @@ impl Check<'_> {
                 "disable-uprobe-multi" => {
                     set(&mut options.disable_uprobe_multi, boolean(value), &["true", "false"])
                 }
-                "match-unreadable" => {
-                    set(&mut options.match_unreadable, boolean(value), &["true", "false"])
-                }
+                "match-unreadable" => set(&mut options.match_unreadable, boolean(value), &["true", "false"]),
                 "override-method" => {
                     let method = match value.as_str() {
                         "fmod-ret" => Some(OverrideMethod::FmodRet),

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use tetragon_api::tetragon::fine_guidance_sensors_client::FineGuidanceSensorsClient;
 use tetragon_api::tetragon::{
-    AddTracingPolicyRequest, DeleteTracingPolicyRequest, DisableTracingPolicyRequest, EnableTracingPolicyRequest,
-    ListTracingPoliciesRequest, TracingPolicyStatus,
+    AddTracingPolicyRequest, DeleteTracingPolicyRequest, DisableTracingPolicyRequest,
+    EnableTracingPolicyRequest, ListTracingPoliciesRequest, TracingPolicyStatus,
 };
 use tonic::transport::Channel;
 
@@ -26,7 +26,8 @@ impl Agent {
     pub fn add_policies<S: Into<String>>(&self, texts: impl IntoIterator<Item = S>) -> Result<()> {
         self.sensors(async |mut client| {
             for text in texts {
-                let request = AddTracingPolicyRequest { yaml: text.into(), ..AddTracingPolicyRequest::default() };
+                let request =
+                    AddTracingPolicyRequest { yaml: text.into(), ..AddTracingPolicyRequest::default() };
                 let shown = request.yaml.clone();
                 client.add_tracing_policy(request).await.with_context(|| format!("add {shown}"))?;
             }

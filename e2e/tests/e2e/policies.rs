@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use tetragon_e2e::kit::{Env, Event, EventExt, Launch, Watch};
-use tetragon_e2e::place::EVERYWHERE;
+use tetragon_e2e::place::OLDEST_AND_NEWEST;
 use tetragon_e2e::{Suite, Test};
 
 pub(crate) fn suite() -> Suite {
@@ -24,7 +24,7 @@ pub(crate) fn suite() -> Suite {
         changes::tests(),
     ]
     .concat();
-    Suite::new("policies", EVERYWHERE, tests)
+    Suite::new("policies", OLDEST_AND_NEWEST, tests)
 }
 
 /// The number of prctl(2), with which tests make calls that mean nothing: numbers of any width, and no effect.

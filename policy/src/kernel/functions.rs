@@ -37,7 +37,7 @@ impl Kernel<'_> {
     /// The parameters of a function; `None` if there is no such function.
     #[must_use]
     pub fn parameters(&self, function: &str) -> Option<Vec<Parameter>> {
-        let prototype = self.get(*self.index().get(function)?)?;
+        let prototype = self.get(self.function(function)?)?;
         let parameter =
             |(name, ty): (&str, u32)| Parameter { name: name.to_owned(), ty: self.parameter_type(ty) };
         Some(self.btf.parameters(prototype).map(parameter).collect())

@@ -59,7 +59,7 @@ pub enum AttachError {
 }
 
 impl AttachError {
-    fn at(place: impl ToString, source: io::Error, hint: &'static str) -> Self {
+    fn at(place: &dyn ToString, source: io::Error, hint: &'static str) -> Self {
         Self::Place { place: place.to_string(), source, hint }
     }
 }
@@ -93,7 +93,9 @@ fn address_of(function: &str) -> io::Result<u64> {
         let is_code = words.next()?.eq_ignore_ascii_case("t");
         (is_code && words.next()? == function).then(|| u64::from_str_radix(address, 16).ok())?
     });
-    found.filter(|address| *address != 0).ok_or_else(|| io::Error::other("/proc/kallsyms does not tell its address"))
+    found
+        .filter(|address| *address != 0)
+        .ok_or_else(|| io::Error::other("/proc/kallsyms does not tell its address"))
 }
 
 fn tracepoint_id(tracefs: &Path, subsystem: &str, event: &str) -> io::Result<u64> {
@@ -141,7 +143,7 @@ impl PolicyKernel {
             .and_then(|fd| perf::attach_multi(fd, &names, &cookies, returns))
             .map_err(|error| {
                 AttachError::at(
-                    place(),
+                    &place(),
                     error,
                     "; one of them may not be traceable: see available_filter_functions of tracefs",
                 )
@@ -177,7 +179,12 @@ impl PolicyKernel {
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn attach_tracepoint(&mut self, hook: HookId, subsystem: &str, event: &str) -> Result<Attached, AttachError> {
+    pub fn attach_tracepoint(
+        &mut self,
+        hook: HookId,
+        subsystem: &str,
+        event: &str,
+    ) -> Result<Attached, AttachError> {
         let place = Place::Tracepoint { subsystem: subsystem.to_owned(), event: event.to_owned() };
         let failed = |error: io::Error| AttachError::at(&place, error, "");
         let id = tracepoint_id(&self.descriptions.tracefs, subsystem, event).map_err(failed)?;
@@ -239,7 +246,7 @@ impl PolicyKernel {
         }
         self.ensure(&[Program::FactsExec, Program::FactsFork, Program::FactsExit])?;
         let attach = |event: &str, program| {
-            let failed = |error| AttachError::at(format!("tracepoint sched/{event}"), error, "");
+            let failed = |error| AttachError::at(&format!("tracepoint sched/{event}"), error, "");
             let id = tracepoint_id(&self.descriptions.tracefs, "sched", event).map_err(failed)?;
             let fd = self.program(program).map_err(failed)?;
             perf::tracepoint(id).and_then(|event| perf::attach(event, fd)).map_err(failed)

@@ -86,7 +86,9 @@ impl<'a> SetMaker<'a> {
             .get_mut(name)
             .ok_or_else(|| io::Error::other(format!("there are no sets {name}")))?
             .take()
-            .map_err(|error| io::Error::new(error.kind(), format!("no place for another set of values: {error}")))?;
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("no place for another set of values: {error}"))
+            })?;
         if let Err(error) =
             maps::update(self.kernel.map(name)?, &slot.to_ne_bytes(), &set.as_raw_fd().to_ne_bytes())
         {
@@ -252,7 +254,8 @@ impl PolicyKernel {
     }
 
     fn write_follower(&self, number: u32, slots: Option<[u16; TEXT_CLASSES]>) -> io::Result<()> {
-        let mut value: Vec<u8> = slots.unwrap_or_default().iter().flat_map(|slot| slot.to_ne_bytes()).collect();
+        let mut value: Vec<u8> =
+            slots.unwrap_or_default().iter().flat_map(|slot| slot.to_ne_bytes()).collect();
         value.extend_from_slice(&u32::from(slots.is_some()).to_ne_bytes());
         value.extend_from_slice(&[0; 4]);
         maps::update(self.map(FOLLOWERS)?, &number.to_ne_bytes(), &value)

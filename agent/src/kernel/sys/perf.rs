@@ -102,21 +102,25 @@ pub(crate) fn attach_multi(
     cookies: &[u64],
     returns: bool,
 ) -> io::Result<Link> {
-    let names: Vec<CString> =
-        functions.iter().map(|name| CString::new(*name)).collect::<Result<_, _>>().map_err(io::Error::other)?;
+    let names: Vec<CString> = functions
+        .iter()
+        .map(|name| CString::new(*name))
+        .collect::<Result<_, _>>()
+        .map_err(io::Error::other)?;
     let pointers: Vec<u64> = names.iter().map(|name| name.as_ptr() as u64).collect();
     let mut attr = empty_attr();
     // SAFETY: writing plain-integer members of the union; what is pointed to outlives the call.
     let create = unsafe { &mut attr.link_create };
     create.__bindgen_anon_1.prog_fd = program.as_raw_fd().cast_unsigned();
     create.attach_type = bpf_attach_type::BPF_TRACE_KPROBE_MULTI as u32;
-    create.__bindgen_anon_3.kprobe_multi = aya_obj::generated::bpf_attr__bindgen_ty_14__bindgen_ty_3__bindgen_ty_3 {
-        flags: u32::from(returns),
-        cnt: u32::try_from(functions.len().min(cookies.len())).map_err(io::Error::other)?,
-        syms: pointers.as_ptr() as u64,
-        addrs: 0,
-        cookies: cookies.as_ptr() as u64,
-    };
+    create.__bindgen_anon_3.kprobe_multi =
+        aya_obj::generated::bpf_attr__bindgen_ty_14__bindgen_ty_3__bindgen_ty_3 {
+            flags: u32::from(returns),
+            cnt: u32::try_from(functions.len().min(cookies.len())).map_err(io::Error::other)?,
+            syms: pointers.as_ptr() as u64,
+            addrs: 0,
+            cookies: cookies.as_ptr() as u64,
+        };
     let link = new_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)?;
     Ok(Link { _link: Some(link), _event: None })
 }

@@ -7,8 +7,8 @@ use tetragon_bpf::plan::{
     PlanOp, TEXT_CLASSES, capability_flags, namespace_index, net_part, op_flags, op_kind, pid_flags,
 };
 use tetragon_crds::policy::{
-    ArgFilter, BinaryFilter, CapabilityFilter, End, NamespaceValue, NetTest, NumberTest, PidFilter, Predicate,
-    Ranges, Selector, TextMatch,
+    ArgFilter, BinaryFilter, CapabilityFilter, End, NamespaceValue, NetTest, NumberTest, PidFilter,
+    Predicate, Ranges, Selector, TextMatch,
 };
 use tetragon_crds::spec::{CapabilitySet, NamespaceName};
 use tetragon_crds::syscalls::Arch;
@@ -129,10 +129,7 @@ impl<'a> Ops<'a> {
             op
         };
         let ops = if values.len() <= FEW {
-            values
-                .iter()
-                .map(|(low, high)| PlanOp { value: [*low, *high], ..like(how.range) })
-                .collect()
+            values.iter().map(|(low, high)| PlanOp { value: [*low, *high], ..like(how.range) }).collect()
         } else {
             vec![PlanOp { slot: self.sets.numbers(&values)?, ..like(how.set) }]
         };
@@ -215,7 +212,9 @@ impl<'a> Ops<'a> {
                 op
             }
             TextMatch::Prefix => PlanOp { slot: self.sets.prefixes(&texts)?, ..op(op_kind::BINARY_PREFIX) },
-            TextMatch::Postfix => PlanOp { slot: self.sets.postfixes(&texts)?, ..op(op_kind::BINARY_POSTFIX) },
+            TextMatch::Postfix => {
+                PlanOp { slot: self.sets.postfixes(&texts)?, ..op(op_kind::BINARY_POSTFIX) }
+            }
         };
         self.chain(vec![op], filter.negated);
         Ok(())
@@ -223,7 +222,11 @@ impl<'a> Ops<'a> {
 
     /// What is asked of arguments: numbers first, for which nothing is copied. `place` is where the value is, if not
     /// where the filter says.
-    pub(super) fn arguments(&mut self, filters: &[ArgFilter], place: Option<usize>) -> Result<(), EncodeError> {
+    pub(super) fn arguments(
+        &mut self,
+        filters: &[ArgFilter],
+        place: Option<usize>,
+    ) -> Result<(), EncodeError> {
         let is_number = |filter: &&ArgFilter| matches!(filter.predicate, Predicate::Number { .. });
         let texts = filters.iter().filter(|filter| !is_number(filter));
         for filter in filters.iter().filter(is_number).chain(texts) {
@@ -257,13 +260,19 @@ impl<'a> Ops<'a> {
                         }
                     }
                     NumberTest::Greater(than) => {
-                        let range: Ranges =
-                            if *than < kind.most() { [(than + 1, kind.most())].into_iter().collect() } else { Ranges::default() };
+                        let range: Ranges = if *than < kind.most() {
+                            [(than + 1, kind.most())].into_iter().collect()
+                        } else {
+                            Ranges::default()
+                        };
                         self.ranges(&range, false, &how)
                     }
                     NumberTest::Less(than) => {
-                        let range: Ranges =
-                            if *than > kind.least() { [(kind.least(), than - 1)].into_iter().collect() } else { Ranges::default() };
+                        let range: Ranges = if *than > kind.least() {
+                            [(kind.least(), than - 1)].into_iter().collect()
+                        } else {
+                            Ranges::default()
+                        };
                         self.ranges(&range, false, &how)
                     }
                     NumberTest::Mask(bits) => {
@@ -278,9 +287,15 @@ impl<'a> Ops<'a> {
             Predicate::Text { how, negated, values } => {
                 let texts: Vec<&[u8]> = values.iter().map(String::as_bytes).collect();
                 let mut op = match how {
-                    TextMatch::Whole => PlanOp { value: words(self.sets.texts(&texts)?), ..op(op_kind::TEXT_EQUAL) },
-                    TextMatch::Prefix => PlanOp { slot: self.sets.prefixes(&texts)?, ..op(op_kind::TEXT_PREFIX) },
-                    TextMatch::Postfix => PlanOp { slot: self.sets.postfixes(&texts)?, ..op(op_kind::TEXT_POSTFIX) },
+                    TextMatch::Whole => {
+                        PlanOp { value: words(self.sets.texts(&texts)?), ..op(op_kind::TEXT_EQUAL) }
+                    }
+                    TextMatch::Prefix => {
+                        PlanOp { slot: self.sets.prefixes(&texts)?, ..op(op_kind::TEXT_PREFIX) }
+                    }
+                    TextMatch::Postfix => {
+                        PlanOp { slot: self.sets.postfixes(&texts)?, ..op(op_kind::TEXT_POSTFIX) }
+                    }
                 };
                 op.arg = arg;
                 self.chain(vec![op], *negated);

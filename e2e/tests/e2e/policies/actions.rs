@@ -55,7 +55,8 @@ fn no_instruction_after_a_kill(env: &Env) -> Result<()> {
             let (ended, _) = watch.act(line)?;
             let pid = ended.expect_signal(9)?.pid;
             ensure!(!mark.exists(), "the process went on after the signal");
-            let of = Expect::any().that("kill", move |event| event.policy() == Some("kill") && event.pid() == pid);
+            let of =
+                Expect::any().that("kill", move |event| event.policy() == Some("kill") && event.pid() == pid);
             let event = watch.events.expect(&of)?;
             let action = action_of(event.event.as_ref().context("empty event")?)?;
             ensure!(action == KprobeAction::Sigkill, "{action:?}");
@@ -100,7 +101,8 @@ fn a_rate_limit(env: &Env) -> Result<()> {
     let line: Vec<&str> = [&call[..], &call[..], &other[..], &call[..], &["exit", "0"]].concat();
     let (ended, _) = watch.act(line)?;
     let events = watch.events.all();
-    let count = events.iter().filter(|event| event.pid() == ended.pid && event.policy() == Some("limited")).count();
+    let count =
+        events.iter().filter(|event| event.pid() == ended.pid && event.policy() == Some("limited")).count();
     ensure!(count == 2, "{count} events of three like calls and another one");
     watch.finish()
 }
@@ -110,10 +112,11 @@ fn stacks(env: &Env) -> Result<()> {
     let action = "{action: Post, kernelStackTrace: true, userStackTrace: true}";
     watch.agent.add_policy(&acting(At::Kprobe, "stacks", "", action))?;
     let (ended, _) = watch.act(["syscall", PRCTL, MARK, ".", "exit", "0"])?;
-    let of = Expect::any().that("stacks", move |event| {
-        event.policy() == Some("stacks") && event.pid() == ended.pid
-    });
-    let Some(Payload::ProcessKprobe(event)) = watch.events.expect(&of)?.event else { bail!("no kprobe event") };
+    let of = Expect::any()
+        .that("stacks", move |event| event.policy() == Some("stacks") && event.pid() == ended.pid);
+    let Some(Payload::ProcessKprobe(event)) = watch.events.expect(&of)?.event else {
+        bail!("no kprobe event")
+    };
     let symbols: Vec<&str> = event.kernel_stack_trace.iter().map(|frame| frame.symbol.as_str()).collect();
     ensure!(symbols.iter().any(|symbol| symbol.contains("do_syscall_64")), "{symbols:?}");
     ensure!(!event.user_stack_trace.is_empty(), "no user stack: {event:?}");

@@ -116,7 +116,8 @@ fn a_program_before_it_runs(env: &Env) -> Result<()> {
         ),
     ))?;
     let (ended, _) = watch.act(["exec", &actor, "actor", "exit", "0"])?;
-    let of = Expect::any().that("program", move |event| event.policy() == Some("program") && event.pid() == ended.pid);
+    let of = Expect::any()
+        .that("program", move |event| event.policy() == Some("program") && event.pid() == ended.pid);
     watch.events.expect(&of)?;
     // The test's own start of the actor and that of the actor.
     ensure!(watch.events.matching(&of).len() == 2, "{} events", watch.events.matching(&of).len());
@@ -167,7 +168,8 @@ fn an_argument_that_is_not_there_yet(env: &Env) -> Result<()> {
     let told = super::told(&watch.events.all(), ended.pid);
     ensure!(told.contains("shown") && told.contains("suspicious"), "{told:?}");
     ensure!(!told.contains("filtered"), "{told:?}");
-    let of = Expect::any().that("shown", move |event| event.policy() == Some("shown") && event.pid() == ended.pid);
+    let of =
+        Expect::any().that("shown", move |event| event.policy() == Some("shown") && event.pid() == ended.pid);
     let args = match watch.events.expect(&of)?.event {
         Some(Payload::ProcessKprobe(it)) => it.args,
         Some(Payload::ProcessTracepoint(it)) => it.args,
