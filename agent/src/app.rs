@@ -187,6 +187,7 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
         runtime.block_on(until_stopped(&mut servers, &rotate, stop.subscribe()))
     });
     // Right to left: no new records, what was written is reported, consumers finish, servers end.
+    policies.close();
     wake_up(&wake);
     if pipeline.join().is_err() {
         error!("the pipeline ended with a panic");

@@ -57,7 +57,9 @@ impl Display for HookProgram {
         if self.value_bytes > 0 {
             writeln!(f, "  value sets: {} bytes", self.value_bytes)?;
         }
-        Ok(())
+        let (bytes, plans) = (self.memory_bytes(), self.plans());
+        let plural = if plans == 1 { "" } else { "s" };
+        writeln!(f, "  kernel memory: about {bytes} bytes for {plans} plan{plural} and value sets")
     }
 }
 

@@ -7,6 +7,7 @@
 mod compile;
 mod explain;
 mod kernel;
+mod memory;
 mod program;
 
 pub use compile::compile;

@@ -124,14 +124,14 @@ pub(super) fn list(policies: &Manager, request: &ListTracingPoliciesRequest) -> 
 }
 
 pub(super) fn domains(policies: &Manager) -> ListDomainsResponse {
-    let domains: BTreeSet<&str> = policies.list().iter().map(|entry| domain(entry)).collect();
+    let domains: BTreeSet<&str> = policies.known().iter().map(|entry| domain(entry)).collect();
     ListDomainsResponse { domains: domains.into_iter().map(str::to_owned).collect() }
 }
 
 pub(super) fn sensors(policies: &Manager) -> ListSensorsResponse {
     let name = "__base__".to_owned();
     let mut sensors = vec![SensorStatus { collection: name.clone(), name, enabled: true }];
-    for entry in policies.list() {
+    for entry in policies.known() {
         sensors.extend(entry.sensors.iter().map(|name| SensorStatus {
             name: name.clone(),
             enabled: entry.state == State::Enabled,
@@ -144,7 +144,7 @@ pub(super) fn sensors(policies: &Manager) -> ListSensorsResponse {
 /// How many policies there are in each state in which there are any.
 pub(super) fn counts(policies: &Manager) -> Vec<PolicyCount> {
     let mut counts: BTreeMap<State, u64> = BTreeMap::new();
-    for entry in policies.list() {
+    for entry in policies.known() {
         *counts.entry(entry.state).or_default() += 1;
     }
     counts.into_iter().map(|(state, count)| PolicyCount { state: state.to_string(), count }).collect()

@@ -20,7 +20,7 @@ impl Sensors {
         Self(context)
     }
 
-    /// Does what may wait for the kernel on a thread that may.
+    /// Does what takes the kernel a while on a thread that may wait.
     async fn change<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Manager) -> Result<T, Status> + Send + 'static,
@@ -119,7 +119,7 @@ impl FineGuidanceSensors for Sensors {
         &self,
         request: Request<ListTracingPoliciesRequest>,
     ) -> Result<Response<ListTracingPoliciesResponse>, Status> {
-        Ok(Response::new(policies::list(&self.0.policies, request.get_ref())))
+        self.change(move |policies| Ok(policies::list(policies, request.get_ref()))).await
     }
 
     async fn list_domains(

@@ -17,7 +17,7 @@ pub use error::ManageError;
 pub use startup::StartError;
 pub use table::{Entry, State};
 
-use super::engine::{Engine, LoadError};
+use super::engine::{Engine, Figures, LoadError, Loaded};
 use crate::identity::PolicyId;
 use table::Table;
 
@@ -102,11 +102,15 @@ impl Manager {
             }
             Err(error) => {
                 warn!(policy = %name, origin = %policy.origin, %error, "a policy cannot be loaded");
+                let mut table = self.table();
                 if old.is_none() {
                     let mut entry = Entry::loading(id, &policy);
                     entry.state = State::LoadError;
                     entry.fail(&error);
-                    self.table().insert(entry);
+                    table.insert(entry);
+                } else if let Some(entry) = table.get_mut(&name) {
+                    // It holds as before; that it is not what was wanted must be seen.
+                    entry.fail(&error);
                 }
                 Err(error)
             }
@@ -207,9 +211,55 @@ impl Manager {
         table.list()
     }
 
+    /// The same without asking for figures: those of the last time.
+    pub fn known(&self) -> Vec<Arc<Entry>> {
+        self.table().list()
+    }
+
+    /// Takes everything out of the kernel, for good. Waits for what is being changed.
+    pub fn close(&self) {
+        *self.engine() = Box::new(Closed);
+    }
+
     /// One policy.
     pub fn get(&self, name: &PolicyName) -> Option<Arc<Entry>> {
         self.table().get(name).map(Arc::clone)
+    }
+}
+
+/// The engine of an agent that is about to end.
+struct Closed;
+
+impl Closed {
+    fn refuse<T>() -> Result<T, LoadError> {
+        let message = "the agent is ending; try again when it has started again".to_owned();
+        Err(LoadError { message, verifier_log: None })
+    }
+}
+
+impl Engine for Closed {
+    fn load(&mut self, _: PolicyId, _: &Policy) -> Result<Loaded, LoadError> {
+        Self::refuse()
+    }
+
+    fn replace(&mut self, _: PolicyId, _: PolicyId, _: &Policy) -> Result<Loaded, LoadError> {
+        Self::refuse()
+    }
+
+    fn disable(&mut self, _: PolicyId) -> Result<(), LoadError> {
+        Self::refuse()
+    }
+
+    fn enable(&mut self, _: PolicyId) -> Result<(), LoadError> {
+        Self::refuse()
+    }
+
+    fn unload(&mut self, _: PolicyId) -> Result<(), LoadError> {
+        Self::refuse()
+    }
+
+    fn figures(&self, _: PolicyId) -> Option<Figures> {
+        None
     }
 }
 

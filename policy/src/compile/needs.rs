@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 
 use tetragon_crds::policy::{Action, NetTest, NumberTest, Predicate, Selector};
 
+use crate::memory::FEW;
 use crate::program::{Attach, Need, Reader};
 
 /// The longest text that kernels before 5.11 can look up.
 const SHORT_TEXT: usize = 510;
-
-/// How many numbers are compared one by one; more are looked up.
-const FEW: usize = 4;
 
 pub(super) fn of(
     attach: &Attach,

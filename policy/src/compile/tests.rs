@@ -205,7 +205,7 @@ fn needs_follow_from_actions_and_values() {
 
 #[test]
 fn a_program_explains_itself() {
-    let text = compiled(
+    let program = compiled(
         "kprobes: [{call: security_file_permission, syscall: false, return: true, returnArg: {type: int}, \
          args: [{index: 0, type: file, label: file}, {index: 1, type: int}], \
          selectors: [{matchPIDs: [{operator: NotIn, values: [1, 2], followForks: true}], \
@@ -214,11 +214,12 @@ fn a_program_explains_itself() {
          matchArgs: [{index: 0, operator: Prefix, values: [/a, /b, /c, /d, /e, /f]}, \
          {index: 1, operator: Mask, values: ['4']}], matchReturnArgs: [{operator: Equal, values: ['0']}], \
          matchActions: [{action: Post, rateLimit: 1m}, {action: Signal, argSig: 15}]}]}]",
-    )
-    .to_string();
+    );
+    let bytes = program.hooks[0].memory_bytes();
     assert_eq!(
-        text,
-        "\
+        program.to_string(),
+        format!(
+            "\
 policy test
 kprobe security_file_permission  # spec.kprobes[0]
   argument 0: file from argument 0 of the function, called \"file\"
@@ -234,8 +235,27 @@ kprobe security_file_permission  # spec.kprobes[0]
     when it returns, if the return value (32 bits, signed) is 0
   needs a probe where functions return, bpf_send_signal (5.3)
   value sets: 20 bytes
+  kernel memory: about {bytes} bytes for 1 plan and value sets
 "
+        )
     );
+}
+
+#[test]
+fn memory_grows_with_functions_and_values() {
+    let bytes = |spec: &str| compiled(spec).hooks[0].memory_bytes();
+    let filtered = |values: &str| {
+        bytes(&format!(
+            "kprobes: [{{call: security_file_permission, syscall: false, args: [{{index: 0, type: file}}], \
+             selectors: [{{matchArgs: [{{index: 0, operator: Equal, values: [{values}]}}]}}]}}]"
+        ))
+    };
+    let plain = bytes("kprobes: [{call: security_file_permission, syscall: false}]");
+    assert!((3000..5000).contains(&plain), "{plain}");
+    let (one, two) = (filtered("/a"), filtered("/a, /b"));
+    assert!(one > plain && two > one && two - one < 128, "{plain} {one} {two}");
+    let long = format!("/{}", "x".repeat(200));
+    assert!(filtered(&long) - one > 150, "a longer key takes more");
 }
 
 /// The kernel that runs the tests, where it tells of itself.

@@ -195,6 +195,12 @@ fn a_replacement_takes_the_place_or_leaves_the_old_one() {
     manager.add(policy("a", ""), true).expect_err("refused");
     assert_eq!(engine.loaded(), [(2, "a".to_owned(), true)]);
     assert_eq!(states(&manager), [(2, "a".to_owned(), State::Enabled)]);
+    let entry = manager.get(&key("a")).expect("listed");
+    assert!(entry.error.contains("no such function"), "{}", entry.error);
+    assert_eq!(entry.verifier_log, "R1 invalid");
+    engine.inside().refused.clear();
+    manager.add(policy("a", ""), true).expect("replaced");
+    assert_eq!(manager.get(&key("a")).expect("listed").error, "");
 }
 
 #[test]
@@ -276,4 +282,16 @@ fn files_are_loaded_at_start_or_the_start_fails() {
     let error = wrong.load_files(&directory, false, None).expect_err("wrong").to_string();
     assert!(error.contains("two.yaml") && error.contains("metadata.name"), "{error}");
     assert!(engine.loaded().is_empty(), "nothing of a wrong directory is loaded");
+}
+
+#[test]
+fn an_agent_that_ends_takes_everything_out_and_nothing_in() {
+    let (engine, manager) = manager(false);
+    manager.add(policy("a", ""), false).expect("added");
+    assert_eq!(Arc::strong_count(&engine.0), 2);
+    manager.close();
+    assert_eq!(Arc::strong_count(&engine.0), 1, "the engine is gone");
+    let error = manager.add(policy("b", ""), false).expect_err("closed").to_string();
+    assert!(error.contains("the agent is ending"), "{error}");
+    assert_eq!(manager.known().len(), 2);
 }

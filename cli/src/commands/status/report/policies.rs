@@ -24,8 +24,17 @@ pub(super) fn incomplete(agent: &GetStatusResponse) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// A line; none where no policy has reported anything.
+/// Lines; none where there are no policies and none has reported anything.
 pub(super) fn text(agent: &GetStatusResponse) -> String {
+    states(agent) + &events(agent)
+}
+
+fn states(agent: &GetStatusResponse) -> String {
+    let states: Vec<_> = agent.policies.iter().map(|it| format!("{} {}", it.count, it.state)).collect();
+    if states.is_empty() { String::new() } else { format!("Policies: {}\n", states.join(", ")) }
+}
+
+fn events(agent: &GetStatusResponse) -> String {
     let Some(it) = &agent.policy_events else { return String::new() };
     let seen = [it.joined, it.returns_awaited, it.waiting, it.unknown_policy];
     if seen.iter().all(|count| *count == 0) {
@@ -40,7 +49,7 @@ pub(super) fn text(agent: &GetStatusResponse) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tetragon_api::tetragon::PolicyEventStatus;
+    use tetragon_api::tetragon::{PolicyCount, PolicyEventStatus};
 
     use super::*;
 
@@ -54,6 +63,14 @@ mod tests {
             assert_eq!((text(&agent), incomplete(&agent)), (String::new(), None));
             assert!(losses(&agent).iter().all(|(count, _)| *count == 0));
         }
+    }
+
+    #[test]
+    fn policies_are_counted_by_state() {
+        let count = |state: &str, count| PolicyCount { state: state.to_owned(), count };
+        let policies = vec![count("enabled", 3), count("load_error", 1)];
+        let agent = GetStatusResponse { policies, ..GetStatusResponse::default() };
+        assert_eq!(text(&agent), "Policies: 3 enabled, 1 load_error\n");
     }
 
     #[test]
