@@ -301,3 +301,6 @@ fn biased(ranges: &Ranges, signed: bool) -> Vec<(u64, u64)> {
 fn bias(number: i128, signed: bool) -> u64 {
     if signed { (number as i64 as u64) ^ 1 << 63 } else { number as u64 }
 }
+
+#[cfg(test)]
+mod tests;

@@ -243,3 +243,6 @@ impl Rules {
         if special { plans } else { Vec::new() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ const KNOWN: u32 = 1_000;
 /// Containers that are measured, each with both calls.
 const MEASURED: u32 = 2_000;
 
-type Client = FineGuidanceSensorsClient<Channel>;
+pub(super) type Client = FineGuidanceSensorsClient<Channel>;
 
 /// Announce, make the cgroup, verify: as the plugin and the runtime do it, one container after the other.
 pub(super) fn measure(env: &Env) -> Result<()> {
@@ -44,9 +44,16 @@ pub(super) fn measure(env: &Env) -> Result<()> {
     agent.stop().map(drop)
 }
 
-async fn one(client: &mut Client, parent: &str, number: u32) -> Result<(Duration, Duration)> {
+/// The cgroup of a container.
+pub(super) fn path_of(parent: &str, number: u32) -> String {
     let id = format!("{number:08x}").repeat(8);
-    let path = format!("{parent}/pod{:08x}-9d1b-4c5e-8a77-0123456789ab/{id}", number / 4);
+    format!("{parent}/pod{:08x}-9d1b-4c5e-8a77-0123456789ab/{id}", number / 4)
+}
+
+/// Tells of a container of namespace `team-` and number modulo 20. How long both answers took.
+pub(super) async fn one(client: &mut Client, parent: &str, number: u32) -> Result<(Duration, Duration)> {
+    let id = format!("{number:08x}").repeat(8);
+    let path = path_of(parent, number);
     let container = |stage: RuntimeHookStage| CreateContainer {
         cgroups_path: path.clone(),
         container_id: id.clone(),

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 
 use super::hooks;
 use super::options::{Other, Plan};
+use super::policies;
 use super::proc::{Cpu, Memory};
 use super::programs::{Measuring, Programs};
 use super::storm::{Program, mean_us, quantile_us};
@@ -43,6 +44,9 @@ struct Running {
 /// The body of the benchmark.
 pub(super) fn measure(env: &Env) -> Result<()> {
     let plan = Plan::read(env.place())?;
+    if plan.policies {
+        return policies::measure(env).context("policies");
+    }
     let program = Program::write(env)?;
     let mut candidates =
         vec![Candidate { name: "tetragon", program: env.binary("tetragon")?, arguments: Vec::new() }];
@@ -56,7 +60,8 @@ pub(super) fn measure(env: &Env) -> Result<()> {
     for candidate in &candidates {
         measure_storms(env, &plan, &program, candidate).with_context(|| candidate.name.to_owned())?;
     }
-    hooks::measure(env).context("runtime hooks")
+    hooks::measure(env).context("runtime hooks")?;
+    policies::measure(env).context("policies")
 }
 
 fn record(env: &Env, subject: &str, figure: &str, value: f64) {

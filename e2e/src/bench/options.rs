@@ -12,7 +12,7 @@ pub(super) const PLAN_FILE: &str = "/bench.json";
 /// Directory of the other agent's files in a guest, before they are moved to their places.
 const PACKED: &str = "packed";
 
-const USAGE: &str = "usage: bench [native | KERNEL[+preempt=full]]... [--execs N] [--rounds N] [--instructions] \
+const USAGE: &str = "usage: bench [native | KERNEL[+preempt=full]]... [--execs N] [--rounds N] [--instructions] [--policies] \
     [--other AGENT [--file GUEST_PATH=FILE]... [-- ARGUMENT...]]";
 
 /// What to measure.
@@ -25,6 +25,8 @@ pub(super) struct Plan {
     /// Processes of each round.
     pub(super) round_execs: u32,
     pub(super) other: Option<Other>,
+    /// Only what policies cost.
+    pub(super) policies: bool,
 }
 
 /// Another agent that understands the same flags.
@@ -54,7 +56,7 @@ impl Options {
         };
         let mut places = Vec::new();
         let (mut program, mut files) = (None, Vec::new());
-        let (mut execs, mut rounds, mut instructions) = (2_500, 8, false);
+        let (mut execs, mut rounds, mut instructions, mut policies) = (2_500, 8, false, false);
         let mut words = own.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("{word} needs a value\n{USAGE}"));
@@ -62,6 +64,7 @@ impl Options {
                 "--execs" => execs = number(value()?)?,
                 "--rounds" => rounds = number(value()?)?,
                 "--instructions" => instructions = true,
+                "--policies" => policies = true,
                 "--other" => program = Some(PathBuf::from(value()?)),
                 "--file" => files.push(packed_file(value()?)?),
                 "-h" | "--help" => bail!("{USAGE}"),
@@ -85,7 +88,7 @@ impl Options {
             !instructions || !places.contains(&Place::Native),
             "--instructions: only a virtual machine's clock can count them"
         );
-        Ok(Self { places, plan: Plan { execs, rounds, round_execs: 250, other }, instructions })
+        Ok(Self { places, plan: Plan { execs, rounds, round_execs: 250, other, policies }, instructions })
     }
 
     /// The plan as seen there: a guest has the other agent's files below a directory of their own.

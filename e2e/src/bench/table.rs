@@ -34,6 +34,28 @@ const ROWS: &[(&str, &str, usize)] = &[
     ("hook_announce_p99_us", "  p99, µs", 0),
     ("hook_verify_p50_us", "RuntimeHook, 1,000 containers known, verify, median, µs", 0),
     ("hook_verify_p99_us", "  p99, µs", 0),
+    ("tracepoint_call_ns", "prctl without a hook (beside tracepoint), ns a call", 0),
+    ("tracepoint_unmatched_call_ns", "tracepoint: one policy, not matching, ns", 0),
+    ("tracepoint_no_post_call_ns", "  matching, NoPost, ns", 0),
+    ("tracepoint_post_call_ns", "  matching, Post, ns", 0),
+    ("tracepoint_of_1_call_ns", "  1 namespaced policy, the caller's, NoPost, ns", 0),
+    ("tracepoint_of_10_call_ns", "  10 of which one is the caller's, ns", 0),
+    ("tracepoint_of_100_call_ns", "  100, ns", 0),
+    ("tracepoint_of_1000_call_ns", "  1,000, ns", 0),
+    ("tracepoint_of_10000_call_ns", "  10,000, ns", 0),
+    ("tracepoint_load_ms", "  to load one more, ms", 2),
+    ("tracepoint_memory_bytes", "  kernel memory of a policy, bytes", 0),
+    ("kprobe_call_ns", "prctl without a hook (beside kprobe), ns a call", 0),
+    ("kprobe_unmatched_call_ns", "kprobe: one policy, not matching, ns", 0),
+    ("kprobe_no_post_call_ns", "  matching, NoPost, ns", 0),
+    ("kprobe_post_call_ns", "  matching, Post, ns", 0),
+    ("kprobe_of_1_call_ns", "  1 namespaced policy, the caller's, NoPost, ns", 0),
+    ("kprobe_of_10_call_ns", "  10 of which one is the caller's, ns", 0),
+    ("kprobe_of_100_call_ns", "  100, ns", 0),
+    ("kprobe_of_1000_call_ns", "  1,000, ns", 0),
+    ("kprobe_of_10000_call_ns", "  10,000, ns", 0),
+    ("kprobe_load_ms", "  to load one more, ms", 2),
+    ("kprobe_memory_bytes", "  kernel memory of a policy, bytes", 0),
     ("binary_mb", "binary with its BPF objects, MB", 1),
     ("events_wanted", "events of the storms", 0),
     ("events_missing", "  missing in the export file", 0),
@@ -122,7 +144,7 @@ mod tests {
 
     #[test]
     fn two_agents_stand_side_by_side_with_their_ratio() {
-        let plan = Plan { execs: 10, rounds: 1, round_execs: 1, other: None };
+        let plan = Plan { execs: 10, rounds: 1, round_execs: 1, other: None, policies: false };
         let figures: Figures = [
             ("without/latency_mean_us", 100.0),
             ("tetragon/latency_mean_us", 120.0),

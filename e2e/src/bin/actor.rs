@@ -69,6 +69,8 @@ fn perform(line: Line<'_>) -> ! {
         b"failed-exec" => failed_exec(rest),
         b"syscall" => system_call(rest),
         b"prctls" => prctls(rest),
+        b"connect" => connect(rest),
+        b"timed-prctls" => timed_prctls(rest),
         other => broken(&format!("unknown verb {:?}", String::from_utf8_lossy(other))),
     }
 }
@@ -177,6 +179,29 @@ fn prctls(line: Line<'_>) -> ! {
         // SAFETY: takes plain numbers.
         unsafe { libc::prctl(option, 0, 0, 0, 0) };
     }
+    perform(rest)
+}
+
+/// `timed-prctls COUNT OPTION FILE ...`: as `prctls`, and writes into the file how many nanoseconds a call took.
+fn timed_prctls(line: Line<'_>) -> ! {
+    let (count, rest) = leading_number(line);
+    let (option, rest) = leading_number(rest);
+    let (file, rest) = text(rest, "file");
+    let begun = std::time::Instant::now();
+    for _ in 0..count {
+        // SAFETY: takes plain numbers.
+        unsafe { libc::prctl(option, 0, 0, 0, 0) };
+    }
+    let each = begun.elapsed().as_secs_f64() * 1e9 / f64::from(count);
+    fs::write(file, each.to_string()).unwrap_or_else(|_| broken("write a file"));
+    perform(rest)
+}
+
+/// `connect ADDRESS ...`: tries to open a TCP connection; nobody need answer.
+fn connect(line: Line<'_>) -> ! {
+    let (address, rest) = text(line, "address");
+    let address = address.parse().unwrap_or_else(|_| broken("parse the address"));
+    let _ = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1));
     perform(rest)
 }
 

@@ -9,7 +9,13 @@ use tetragon_e2e::{Test, test};
 use super::{At, MARK, PRCTL, expect_exactly, policy, start, told};
 
 pub(super) fn tests() -> Vec<Test> {
-    vec![test!(programs), test!(namespaces_and_capabilities), test!(process_ids), test!(descendants)]
+    vec![
+        test!(programs),
+        test!(namespaces_and_capabilities),
+        test!(process_ids),
+        test!(descendants),
+        test!(changes),
+    ]
 }
 
 fn place(env: &Env) -> At {
@@ -97,6 +103,42 @@ fn process_ids(env: &Env) -> Result<()> {
             ("is-none-of", pids("NotIn", "1000000, 1000001", false), true),
         ],
     )
+}
+
+/// Each change is told once.
+fn changes(env: &Env) -> Result<()> {
+    let at = place(env);
+    let watch = start(env)?;
+    watch.agent.add_policy(&with(
+        at,
+        "moved",
+        "matchNamespaceChanges: [{operator: In, values: [Uts, Ipc]}]",
+    ))?;
+    let capabilities = "matchCapabilityChanges: [{type: Effective, operator: In, values: [CAP_CHOWN]}]";
+    watch.agent.add_policy(&with(at, "dropped", capabilities))?;
+    let call = ["syscall", PRCTL, MARK, "."];
+    // unshare(CLONE_NEWUTS)
+    let unshare = ["syscall", "272", "67108864", "."];
+    let line: Vec<&str> = [
+        &call[..],
+        &unshare[..],
+        &call[..],
+        &call[..],
+        &["as", "1000", "1000"],
+        &call[..],
+        &call[..],
+        &["exit", "0"],
+    ]
+    .concat();
+    let (ended, _) = watch.act(line)?;
+    let events = watch.events.all();
+    let count = |name: &str| {
+        use tetragon_e2e::kit::EventExt as _;
+        events.iter().filter(|event| event.pid() == ended.pid && event.policy() == Some(name)).count()
+    };
+    ensure!(count("moved") == 1, "{} changes of namespaces", count("moved"));
+    ensure!(count("dropped") == 1, "{} changes of capabilities", count("dropped"));
+    watch.finish()
 }
 
 /// Descendants of a program are followed, also once their parent is gone.

@@ -19,6 +19,9 @@ pub(super) fn tests() -> Vec<Test> {
         test!(a_program_before_it_runs).on(VMS),
         test!(what_a_call_returns).on(VMS),
         test!(an_argument_that_is_not_there_yet),
+        test!(a_text_inside_a_tracepoints_record),
+        test!(a_socket).on(VMS),
+        test!(a_list_of_functions).on(VMS),
     ]
 }
 
@@ -176,5 +179,92 @@ fn an_argument_that_is_not_there_yet(env: &Env) -> Result<()> {
         other => bail!("no policy event: {other:?}"),
     };
     ensure!(matches!(args.get(1).and_then(|it| it.arg.as_ref()), Some(Arg::ErrorArg(_))), "{args:?}");
+    watch.finish()
+}
+
+fn a_text_inside_a_tracepoints_record(env: &Env) -> Result<()> {
+    let watch = start(env)?;
+    let actor = env.binary("actor")?.to_string_lossy().into_owned();
+    for (name, value) in [("executed", actor.as_str()), ("other", "/no/such")] {
+        watch.agent.add_policy(&policy(
+            name,
+            &format!(
+                "tracepoints: [{{subsystem: sched, event: sched_process_exec, args: [{{index: 4, type: data_loc}}], \
+                 selectors: [{{matchArgs: [{{index: 4, operator: Equal, values: ['{value}']}}]}}]}}]"
+            ),
+        ))?;
+    }
+    let (ended, _) = watch.act(["exit", "0"])?;
+    let told = super::told(&watch.events.all(), ended.pid);
+    ensure!(told == std::collections::BTreeSet::from(["executed".to_owned()]), "{told:?}");
+    watch.finish()
+}
+
+/// Addresses, ports, family, protocol, state; families apart from each other.
+fn a_socket(env: &Env) -> Result<()> {
+    let watch = start(env)?;
+    let cases = [
+        ("to", "DAddr", "127.0.0.0/8", true),
+        ("to-other", "DAddr", "'10.0.0.0/8', '192.0.2.1'", false),
+        ("not-to", "NotDAddr", "127.0.0.0/8", false),
+        ("not-to-other", "NotDAddr", "10.0.0.0/8", true),
+        // No value of its family: it is neither in the networks nor out of them.
+        ("not-to-v6", "NotDAddr", "'fc00::/7'", false),
+        ("port", "DPort", "'8000:9000'", true),
+        ("not-port", "NotDPort", "'80', '8765'", false),
+        ("privileged", "DPortPriv", "", false),
+        ("family", "Family", "AF_INET", true),
+        ("other-family", "Family", "AF_INET6", false),
+        ("protocol", "Protocol", "IPPROTO_TCP", true),
+        ("other-protocol", "Protocol", "IPPROTO_UDP", false),
+    ];
+    watch.agent.add_policies(cases.iter().map(|(name, operator, values, _)| {
+        policy(
+            name,
+            &format!(
+                "kprobes: [{{call: tcp_connect, syscall: false, args: [{{index: 0, type: sock}}], \
+                 selectors: [{{matchArgs: [{{index: 0, operator: {operator}, values: [{values}]}}]}}]}}]"
+            ),
+        )
+    }))?;
+    let (ended, _) = watch.act(["connect", "127.0.0.1:8765", "exit", "0"])?;
+    let expected =
+        cases.iter().filter(|(.., matches)| *matches).map(|(name, ..)| (*name).to_owned()).collect();
+    super::expect_exactly(&watch, ended.pid, &expected, "a connection")?;
+    let event = only(&watch, "to", ended.pid)?;
+    let Arg::SockArg(sock) = arg(&event, 0)? else { bail!("no socket: {event:?}") };
+    ensure!(
+        sock.daddr == "127.0.0.1"
+            && sock.dport == 8765
+            && sock.family == "AF_INET"
+            && sock.protocol == "IPPROTO_TCP",
+        "{sock:?}"
+    );
+    watch.finish()
+}
+
+fn a_list_of_functions(env: &Env) -> Result<()> {
+    let watch = start(env)?;
+    watch.agent.add_policy(&policy(
+        "listed",
+        "lists: [{name: some, type: syscalls, values: [sys_prctl, sys_umask]}], \
+         kprobes: [{call: 'list:some', args: [{index: 0, type: int}], \
+         selectors: [{matchArgs: [{index: 0, operator: Equal, values: ['32343']}]}]}]",
+    ))?;
+    // umask(2) takes the low bits only, and here both get the number that is filtered for.
+    let (ended, _) = watch.act(["syscall", PRCTL, MARK, ".", "syscall", "95", MARK, ".", "exit", "0"])?;
+    let of = Expect::any()
+        .that("listed", move |event| event.policy() == Some("listed") && event.pid() == ended.pid);
+    let functions: std::collections::BTreeSet<String> = watch
+        .events
+        .matching(&of)
+        .into_iter()
+        .filter_map(|event| match event.event {
+            Some(Payload::ProcessKprobe(it)) => Some(it.function_name),
+            _ => None,
+        })
+        .collect();
+    let expected = ["__x64_sys_prctl", "__x64_sys_umask"].map(str::to_owned);
+    ensure!(functions == expected.into(), "{functions:?}");
     watch.finish()
 }
