@@ -201,8 +201,25 @@ fn timed_prctls(line: Line<'_>) -> ! {
 fn connect(line: Line<'_>) -> ! {
     let (address, rest) = text(line, "address");
     let address = address.parse().unwrap_or_else(|_| broken("parse the address"));
+    raise_loopback();
     let _ = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1));
     perform(rest)
+}
+
+/// In a fresh machine, or network namespace, the loopback device is down.
+fn raise_loopback() {
+    // SAFETY: the request is a whole ifreq with a name that ends with NUL; a failure shows when something connects.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[0] = b'l'.cast_signed();
+        request.ifr_name[1] = b'o'.cast_signed();
+        if libc::ioctl(socket, libc::SIOCGIFFLAGS, &raw mut request) == 0 {
+            request.ifr_ifru.ifru_flags |= i16::try_from(libc::IFF_UP).unwrap_or(1);
+            libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw mut request);
+        }
+        libc::close(socket);
+    }
 }
 
 /// A page that the kernel has promised and not yet given.
