@@ -3,32 +3,36 @@
 //! What is new is made first, apart from what runs: sets, attachments, plans. Then the rules change, which is what makes
 //! a policy hold. What is old is removed last, and plans a little later, since calls may be on their way through them.
 
+mod drafts;
+mod errors;
+mod scope;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tetragon_bpf::btf::Btf;
-use tetragon_bpf::plan::{PLAN_READERS, Plan, PlanOp, op_kind, plan_flags, source};
+use tetragon_crds::Diagnostic;
 use tetragon_crds::policy::{Mode, Policy};
-use tetragon_crds::spec::{LabelOperator, LabelSelector};
 use tetragon_crds::syscalls::Arch;
-use tetragon_crds::{Diagnostic, Errors};
-use tetragon_policy::{Attach, HookProgram, Kernel, Program, compile};
+use tetragon_policy::{Attach, Kernel, Program, compile};
 use tracing::{debug, warn};
 
-use super::catalogue::{Catalogue, PlanInfo};
-use super::encode::{EncodeError, HostNamespaces, Manner, encode};
+use super::catalogue::Catalogue;
+use super::encode::{HostNamespaces, Manner, encode};
 use super::engine::{Engine, Figures, LoadError, Loaded};
 use super::rules::{HookId, PlanId, Rules};
-use crate::identity::{ClassRules, Operator, PolicyId, Requirement, Scope, Selector, Store};
-use crate::kernel::object::{Maps, ObjectError};
-use crate::kernel::policy::{AttachError, Attached, Descriptions, Place, PolicyKernel, SetId};
+use drafts::{draft, needs_facts};
+use errors::{diagnostics, error};
+use scope::scope_of;
+
+use crate::identity::{ClassRules, PolicyId, Scope, Store};
+use crate::kernel::object::Maps;
+use crate::kernel::policy::{Attached, Descriptions, Place, PolicyKernel, SetId};
 
 /// How long a plan stays after its end: calls may be on their way through it.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long the kernel's type information is kept for the next policy.
-const KEEP_TYPES: Duration = Duration::from_secs(10);
 
 /// A hook with programs attached.
 struct Hook {
@@ -65,14 +69,6 @@ struct Retired {
     sets: Vec<SetId>,
 }
 
-/// A plan before it has its place.
-struct Draft {
-    plan: Plan,
-    info: PlanInfo,
-    place: Place,
-    returns: bool,
-}
-
 /// The engine over the kernel's matcher.
 pub struct KernelEngine {
     /// Until the first policy comes.
@@ -86,7 +82,6 @@ pub struct KernelEngine {
     hooks: HashMap<Place, Hook>,
     policies: BTreeMap<PolicyId, InKernel>,
     retired: Vec<Retired>,
-    types: Option<(Instant, Arc<Vec<u8>>)>,
     last_hook: u32,
     last_generation: u64,
 }
@@ -112,49 +107,6 @@ impl ClassRules for SharedRules {
     }
 }
 
-fn error(message: impl Into<String>) -> LoadError {
-    LoadError { message: message.into(), verifier_log: None }
-}
-
-impl From<ObjectError> for LoadError {
-    fn from(error: ObjectError) -> Self {
-        let message = error.to_string();
-        match error {
-            ObjectError::Program { log, .. } if !log.is_empty() => Self { message, verifier_log: Some(log) },
-            _ => Self { message, verifier_log: None },
-        }
-    }
-}
-
-impl From<AttachError> for LoadError {
-    fn from(error: AttachError) -> Self {
-        match error {
-            AttachError::Program(error) => error.into(),
-            AttachError::Place { .. } => self::error(error.to_string()),
-        }
-    }
-}
-
-impl From<std::io::Error> for LoadError {
-    fn from(error: std::io::Error) -> Self {
-        self::error(format!("the kernel does not take the policy: {error}"))
-    }
-}
-
-impl From<EncodeError> for LoadError {
-    fn from(error: EncodeError) -> Self {
-        match error {
-            EncodeError::Policy(diagnostic) => diagnostics(&[diagnostic]),
-            EncodeError::Kernel(error) => error.into(),
-        }
-    }
-}
-
-fn diagnostics(all: &[Diagnostic]) -> LoadError {
-    let lines: Vec<String> = all.iter().map(ToString::to_string).collect();
-    error(lines.join("\n"))
-}
-
 impl KernelEngine {
     /// Loads nothing yet. `base` are the maps of the base sensor that policies share.
     pub fn new(
@@ -177,24 +129,15 @@ impl KernelEngine {
             hooks: HashMap::new(),
             policies: BTreeMap::new(),
             retired: Vec::new(),
-            types: None,
             last_hook: 0,
             last_generation: 0,
         }
     }
 
-    fn types(&mut self) -> Result<Arc<Vec<u8>>, LoadError> {
-        if let Some((used, raw)) = &mut self.types
-            && used.elapsed() < KEEP_TYPES
-        {
-            *used = Instant::now();
-            return Ok(Arc::clone(raw));
-        }
+    /// The kernel's type information. Some megabytes, so nobody keeps it.
+    fn types(&self) -> Result<Vec<u8>, LoadError> {
         let path = &self.descriptions.btf;
-        let raw = fs::read(path).map_err(|e| error(format!("cannot read {}: {e}", path.display())))?;
-        let raw = Arc::new(raw);
-        self.types = Some((Instant::now(), Arc::clone(&raw)));
-        Ok(raw)
+        fs::read(path).map_err(|e| error(format!("cannot read {}: {e}", path.display())))
     }
 
     /// The kernel part, made now if need be.
@@ -415,9 +358,6 @@ impl KernelEngine {
             kernel.remove_sets(&retired.sets);
             false
         });
-        if self.types.as_ref().is_some_and(|(used, _)| used.elapsed() >= KEEP_TYPES) {
-            self.types = None;
-        }
     }
 
     /// Both policies' hooks are attached, and all rules change from the one to the other.
@@ -529,93 +469,5 @@ impl Engine for KernelEngine {
             sum.returns_lost += counters.pending_lost;
         }
         Some(sum)
-    }
-}
-
-/// Whether a filter asks for what the process was at its exec.
-fn needs_facts(plan: &Plan) -> bool {
-    let asks = |op: &PlanOp| {
-        matches!(
-            u32::from(op.kind),
-            op_kind::BINARY_EQUAL
-                | op_kind::BINARY_PREFIX
-                | op_kind::BINARY_POSTFIX
-                | op_kind::NAMESPACE_CHANGED
-                | op_kind::CAPABILITIES_CHANGED
-        )
-    };
-    plan.op.iter().any(asks)
-}
-
-/// One plan for each function of a hook.
-fn draft(policy: &Policy, hook: &HookProgram, plan: Plan, drafts: &mut Vec<Draft>) {
-    let shared = Arc::new(hook.clone());
-    let returns = u32::from(plan.flags) & plan_flags::RETURNS != 0;
-    let mut add = |plan: Plan, place: Place, function: String| {
-        let info = PlanInfo::new(policy.name.clone(), Arc::clone(&shared), function);
-        drafts.push(Draft { plan, info, place, returns });
-    };
-    match &hook.attach {
-        Attach::Kprobe { symbols, .. } => {
-            for symbol in symbols {
-                let mut plan = plan;
-                if is_compat(symbol) {
-                    use_compat_registers(&mut plan);
-                }
-                add(plan, Place::Function(symbol.clone()), symbol.clone());
-            }
-        }
-        Attach::Tracepoint { subsystem, event } => {
-            let place = Place::Tracepoint { subsystem: subsystem.clone(), event: event.clone() };
-            add(plan, place, String::new());
-        }
-        Attach::Lsm { .. } | Attach::Uprobe { .. } => {}
-    }
-}
-
-/// Whether a function is a system call of 32-bit programs, whose arguments are in other registers.
-fn is_compat(symbol: &str) -> bool {
-    cfg!(target_arch = "x86_64") && symbol.starts_with("__ia32_")
-}
-
-fn use_compat_registers(plan: &mut Plan) {
-    for reader in &mut plan.reader[..=PLAN_READERS] {
-        for from in [&mut reader.value, &mut reader.size] {
-            if u32::from(from.kind) == source::SYSCALL {
-                from.offset = 1;
-            }
-        }
-    }
-}
-
-/// Where the policy applies, as the store decides it.
-fn scope_of(policy: &Policy) -> Result<Scope, LoadError> {
-    let selector = |labels: &Option<LabelSelector>| labels.as_ref().map(selector_of).transpose();
-    Ok(Scope {
-        namespace: policy.name.namespace.clone(),
-        pods: selector(&policy.scope.pods)?,
-        containers: selector(&policy.scope.containers)?,
-    })
-}
-
-fn selector_of(labels: &LabelSelector) -> Result<Selector, LoadError> {
-    let equal = labels.match_labels.iter().map(|(key, value)| (key.clone(), value.0.clone()));
-    let requirements = labels.match_expressions.iter().map(|it| Requirement {
-        key: it.key.clone(),
-        operator: match it.operator {
-            LabelOperator::In => Operator::In,
-            LabelOperator::NotIn => Operator::NotIn,
-            LabelOperator::Exists => Operator::Exists,
-            LabelOperator::DoesNotExist => Operator::DoesNotExist,
-        },
-        values: it.values.clone(),
-    });
-    Selector::new(equal, requirements).map_err(|problem| error(problem.to_string()))
-}
-
-/// All that is wrong with a policy, for those who load it.
-impl From<Errors> for LoadError {
-    fn from(errors: Errors) -> Self {
-        error(errors.to_string())
     }
 }

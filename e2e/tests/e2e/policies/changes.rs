@@ -88,20 +88,20 @@ fn a_policy_that_cannot_be_loaded(env: &Env) -> Result<()> {
     watch.finish()
 }
 
-/// Bursts of calls while policies are replaced.
-const ROUNDS: usize = 100;
+/// Calls of a burst, of which there are many while policies are replaced.
+const BURST: usize = 20;
 
 /// Not one call passes unseen while a policy is replaced over and over, and none is seen twice.
 fn replaced_under_load(env: &Env) -> Result<()> {
     let rounds = if env.place().is_native() { 1000 } else { 100 };
-    let calls: usize = if env.place().is_native() { 200 } else { 20 };
+    // Slow enough that the replacements fall between the first call and the last.
+    let bursts: usize = if env.place().is_native() { 700 } else { 100 };
     let watch = start(env)?;
     let text = policy("mine", &spec(place(env)));
     watch.agent.add_policy(&text)?;
-    let number = calls.to_string();
-    // Slow enough that all replacements fall between the first call and the last.
+    let number = BURST.to_string();
     let round = ["prctls", &*number, MARK, "sleep", "20"];
-    let line: Vec<&str> = std::iter::repeat_n(round, ROUNDS).flatten().chain(["exit", "0"]).collect();
+    let line: Vec<&str> = std::iter::repeat_n(round, bursts).flatten().chain(["exit", "0"]).collect();
     let mut actor = env.actor(line)?.spawn().context("start the actor")?;
     let mut replaced = 0;
     while replaced < rounds && (replaced < 20 || actor.try_wait()?.is_none()) {
@@ -118,7 +118,7 @@ fn replaced_under_load(env: &Env) -> Result<()> {
         .filter(|event| event.pid() == pid && event.policy() == Some("mine"))
         .count();
     env.record("replacements under load", f64::from(replaced));
-    let calls = calls * ROUNDS;
+    let calls = BURST * bursts;
     ensure!(
         count == calls,
         "{count} events of {calls} calls, while the policy was replaced {replaced} times"

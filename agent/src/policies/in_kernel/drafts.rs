@@ -1,0 +1,74 @@
+//! Plans before they have their places.
+
+use std::sync::Arc;
+
+use tetragon_bpf::plan::{PLAN_READERS, Plan, PlanOp, op_kind, plan_flags, source};
+use tetragon_crds::policy::Policy;
+use tetragon_policy::{Attach, HookProgram};
+
+use crate::kernel::policy::Place;
+use crate::policies::catalogue::PlanInfo;
+
+/// A plan before it has its place.
+pub(super) struct Draft {
+    pub(super) plan: Plan,
+    pub(super) info: PlanInfo,
+    pub(super) place: Place,
+    pub(super) returns: bool,
+}
+
+/// Whether a filter asks for what the process was at its exec.
+pub(super) fn needs_facts(plan: &Plan) -> bool {
+    let asks = |op: &PlanOp| {
+        matches!(
+            u32::from(op.kind),
+            op_kind::BINARY_EQUAL
+                | op_kind::BINARY_PREFIX
+                | op_kind::BINARY_POSTFIX
+                | op_kind::NAMESPACE_CHANGED
+                | op_kind::CAPABILITIES_CHANGED
+        )
+    };
+    plan.op.iter().any(asks)
+}
+
+/// One plan for each function of a hook.
+pub(super) fn draft(policy: &Policy, hook: &HookProgram, plan: Plan, drafts: &mut Vec<Draft>) {
+    let shared = Arc::new(hook.clone());
+    let returns = u32::from(plan.flags) & plan_flags::RETURNS != 0;
+    let mut add = |plan: Plan, place: Place, function: String| {
+        let info = PlanInfo::new(policy.name.clone(), Arc::clone(&shared), function);
+        drafts.push(Draft { plan, info, place, returns });
+    };
+    match &hook.attach {
+        Attach::Kprobe { symbols, .. } => {
+            for symbol in symbols {
+                let mut plan = plan;
+                if is_compat(symbol) {
+                    use_compat_registers(&mut plan);
+                }
+                add(plan, Place::Function(symbol.clone()), symbol.clone());
+            }
+        }
+        Attach::Tracepoint { subsystem, event } => {
+            let place = Place::Tracepoint { subsystem: subsystem.clone(), event: event.clone() };
+            add(plan, place, String::new());
+        }
+        Attach::Lsm { .. } | Attach::Uprobe { .. } => {}
+    }
+}
+
+/// Whether a function is a system call of 32-bit programs, whose arguments are in other registers.
+fn is_compat(symbol: &str) -> bool {
+    cfg!(target_arch = "x86_64") && symbol.starts_with("__ia32_")
+}
+
+fn use_compat_registers(plan: &mut Plan) {
+    for reader in &mut plan.reader[..=PLAN_READERS] {
+        for from in [&mut reader.value, &mut reader.size] {
+            if u32::from(from.kind) == source::SYSCALL {
+                from.offset = 1;
+            }
+        }
+    }
+}
