@@ -14,6 +14,18 @@ enum verdict {
 	ALWAYS = 2, /* likewise */
 };
 
+/* A comparison of the plan that is looked at. */
+static __always_inline struct plan_op *op_get(struct policy_scratch *s, __u32 index)
+{
+	struct plan *plan;
+
+	if (index >= PLAN_OPS)
+		return NULL;
+	CHECKED(index);
+	plan = plan_get(s);
+	return plan ? &plan->op[index] : NULL;
+}
+
 /* 2^20 ranges in a set at most. */
 #define SEARCH_STEPS 20
 
@@ -53,9 +65,11 @@ static __always_inline int compare_number(struct plan_op *op, __u64 value, bool 
 }
 
 /* An argument that could not be read: the policy says what that means. */
-static __always_inline int unreadable(struct plan *plan)
+static __always_inline int unreadable(struct policy_scratch *s)
 {
-	return plan->flags & PLAN_MATCH_UNREADABLE ? ALWAYS : NEVER;
+	struct plan *plan = plan_get(s);
+
+	return plan && plan->flags & PLAN_MATCH_UNREADABLE ? ALWAYS : NEVER;
 }
 
 static __always_inline bool is_v4_mapped(const __u8 *address)
@@ -112,17 +126,14 @@ __noinline int match_net(__u32 index)
 	struct captured_skb *skb;
 	struct captured *c;
 	struct plan_op *op;
-	struct plan *plan;
 	__u32 value = 0, family, arg;
 	bool is_sock;
 
-	if (!s || index >= PLAN_OPS)
+	if (!s)
 		return NEVER;
-	CHECKED(index);
-	plan = plan_get(s);
-	if (!plan)
+	op = op_get(s, index);
+	if (!op)
 		return NEVER;
-	op = &plan->op[index];
 	arg = op->arg;
 	if (arg > PLAN_READERS)
 		return NEVER;
@@ -167,15 +178,12 @@ __noinline int match_pid(__u32 index)
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct policy_scratch *s = scratch_get();
 	struct plan_op *op;
-	struct plan *plan;
 
-	if (!s || index >= PLAN_OPS)
+	if (!s)
 		return NEVER;
-	CHECKED(index);
-	plan = plan_get(s);
-	if (!plan)
+	op = op_get(s, index);
+	if (!op)
 		return NEVER;
-	op = &plan->op[index];
 	for (int i = 0; i < PID_GENERATIONS && task; i++) {
 		struct task_struct *parent;
 		__u32 pid;
@@ -204,15 +212,12 @@ __noinline int match_binary(__u32 index)
 	struct policy_scratch *s = scratch_get();
 	struct text_scratch *t = text_get();
 	struct plan_op *op;
-	struct plan *plan;
 
-	if (!s || !t || index >= PLAN_OPS)
+	if (!s || !t)
 		return NEVER;
-	CHECKED(index);
-	plan = plan_get(s);
-	if (!plan)
+	op = op_get(s, index);
+	if (!op)
 		return NEVER;
-	op = &plan->op[index];
 	facts_load();
 	if (!t->facts.path_known)
 		return NEVER;
@@ -287,16 +292,13 @@ __noinline int match_process(__u32 index)
 	struct policy_scratch *s = scratch_get();
 	struct text_scratch *t = text_get();
 	struct plan_op *op;
-	struct plan *plan;
 	__u64 now, then, mask;
 
-	if (!s || !t || index >= PLAN_OPS)
+	if (!s || !t)
 		return NEVER;
-	CHECKED(index);
-	plan = plan_get(s);
-	if (!plan)
+	op = op_get(s, index);
+	if (!op)
 		return NEVER;
-	op = &plan->op[index];
 	if (op->kind == OP_NAMESPACE)
 		return namespace_of(task, op->what) == op->value[0];
 	if (op->kind == OP_CAPABILITIES || op->kind == OP_CAPABILITIES_CHANGED) {
@@ -341,16 +343,13 @@ __noinline int match_text(__u32 index)
 	struct text_scratch *t = text_get();
 	struct captured *c;
 	struct plan_op *op;
-	struct plan *plan;
 	__u32 arg;
 
-	if (!s || !t || index >= PLAN_OPS)
+	if (!s || !t)
 		return NEVER;
-	CHECKED(index);
-	plan = plan_get(s);
-	if (!plan)
+	op = op_get(s, index);
+	if (!op)
 		return NEVER;
-	op = &plan->op[index];
 	arg = op->arg;
 	if (arg > PLAN_READERS)
 		return NEVER;
@@ -378,17 +377,14 @@ __noinline int match_arg(__u32 index)
 	struct policy_scratch *s = scratch_get();
 	struct captured *c;
 	struct plan_op *op;
-	struct plan *plan;
 	__u64 value;
 	__u32 arg;
 
-	if (!s || index >= PLAN_OPS)
+	if (!s)
 		return NEVER;
-	CHECKED(index);
-	plan = plan_get(s);
-	if (!plan)
+	op = op_get(s, index);
+	if (!op)
 		return NEVER;
-	op = &plan->op[index];
 	arg = op->arg;
 	if (arg > PLAN_READERS)
 		return NEVER;
@@ -396,7 +392,7 @@ __noinline int match_arg(__u32 index)
 	arg_load(arg);
 	c = &s->record.arg[arg];
 	if (c->flags & CAPTURED_UNREADABLE)
-		return unreadable(plan);
+		return unreadable(s);
 	switch (op->kind) {
 	case OP_NUMBER_RANGE:
 	case OP_NUMBER_SET:
