@@ -4,8 +4,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use tetragon::kernel::features::Features;
 use tetragon::kernel::object::Maps;
 use tetragon::kernel::policy::{Descriptions, PolicyKernel};
+use tetragon_bpf::btf::Btf;
 
 fn main() -> ExitCode {
     // Before 5.11 the kernel counts BPF memory against this limit.
@@ -22,14 +24,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut kernel = match PolicyKernel::new(Maps::new(), descriptions, &raw) {
-        Ok(kernel) => kernel,
-        Err(error) => {
-            eprintln!("maps: {error}");
-            return ExitCode::FAILURE;
-        }
+    let Some(btf) = Btf::parse(&raw) else {
+        eprintln!("{}: bad type information", descriptions.btf.display());
+        return ExitCode::FAILURE;
     };
-    println!("{:?}", kernel.abilities());
+    let abilities = Features::probe(btf).abilities;
+    println!("{abilities:?}");
+    let mut kernel = PolicyKernel::new(Maps::new(), descriptions, abilities);
     let mut failed = false;
     for (name, result, took) in kernel.load_all() {
         match result {

@@ -24,6 +24,7 @@ use crate::fanout::Fanout;
 use crate::grpc::{self, KernelView, VERSION};
 use crate::identity::{CgroupFs, Journal, Options, Store, from_cri};
 use crate::kernel;
+use crate::kernel::features::Abilities;
 use crate::kernel::object::Maps;
 use crate::kernel::policy::Descriptions;
 use crate::kernel::sensor::{BaseSensor, Parts};
@@ -111,7 +112,8 @@ pub fn run(config: Config, log_level: LevelHandle) -> anyhow::Result<()> {
     });
 
     let catalogue = Arc::new(Catalogue::default());
-    let policies = Arc::new(policy_manager(&config, &store, &catalogue, shared, btf));
+    let policies =
+        Arc::new(policy_manager(&config, &store, &catalogue, shared, btf, sensor.features.abilities));
     let stats = Arc::new(Stats::default());
     let ledger = Arc::new(ledger);
     let attached = Arc::new(attached);
@@ -216,6 +218,7 @@ fn policy_manager(
     catalogue: &Arc<Catalogue>,
     shared: Maps,
     btf: PathBuf,
+    abilities: Abilities,
 ) -> Manager {
     let engine = KernelEngine::new(
         shared,
@@ -223,6 +226,7 @@ fn policy_manager(
         Arc::clone(store),
         Arc::clone(catalogue),
         HostNamespaces::read(&config.procfs),
+        abilities,
     );
     let settings =
         manager::Settings { filter: config.enable_policy_filter, one_by_one: config.disable_kprobe_multi };

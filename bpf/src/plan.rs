@@ -14,6 +14,12 @@ pub const PLAN_ACTIONS: usize = 3;
 pub const PLAN_OPS: usize = 112;
 /// Maps of texts, by their length.
 pub const TEXT_CLASSES: usize = 8;
+/// Bytes of a key of each of these maps, the length's four included (`c/policy/maps.h`).
+pub const TEXT_KEYS: [usize; TEXT_CLASSES] = [32, 64, 128, 256, 512, 1024, 2048, 4100];
+/// Bytes of a beginning that is compared (`c/policy/maps.h`).
+pub const PREFIX_BYTES: usize = 256;
+/// Bytes of an end that is compared (`c/policy/maps.h`).
+pub const POSTFIX_BYTES: usize = 128;
 /// The class whose rules hold for classes without any.
 pub const CLASS_OTHERS: u32 = u32::MAX;
 /// Plans of one element of the rules.
@@ -451,10 +457,6 @@ record! {
     /// Plan.
     #[derive(PartialEq, Eq, IntoBytes)]
     "plan" Plan {
-        /// Its place among the plans.
-        id: u32,
-        /// Hook.
-        hook: u32,
         /// Never used twice.
         generation: u64,
         /// Policy.

@@ -12,4 +12,5 @@ mod program;
 
 pub use compile::compile;
 pub use kernel::{Field, Format, FormatError, Kernel, Parameter, ParameterType};
+pub use memory::FEW;
 pub use program::{Attach, Capture, HookProgram, Need, Program, Reader, Source};

@@ -1,12 +1,12 @@
 //! How much kernel memory a hook takes, as the kernel accounts it: the sizes are those of 6.18, others differ little.
 
-use tetragon_bpf::plan::{Plan, TEXT_CLASSES};
+use tetragon_bpf::plan::{POSTFIX_BYTES, PREFIX_BYTES, Plan, TEXT_CLASSES, TEXT_KEYS};
 use tetragon_crds::policy::{NetTest, NumberTest, Predicate, TextMatch};
 
 use crate::program::{Attach, HookProgram};
 
 /// So many ranges are part of the plan; more are in a set.
-pub(crate) const FEW: usize = 4;
+pub const FEW: usize = 4;
 /// An array besides its elements.
 const ARRAY: usize = 312;
 /// A hash besides its elements.
@@ -15,11 +15,6 @@ const HASH: usize = 896;
 const HASH_ELEMENT: usize = 80;
 /// An element of a trie besides what is compared. The trie itself is not accounted.
 const TRIE_ELEMENT: usize = 28;
-/// Bytes of the keys of texts, their length included.
-const TEXT_KEYS: [usize; TEXT_CLASSES] = [32, 64, 128, 256, 512, 1024, 2048, 4100];
-/// Bytes of the keys of beginnings and ends.
-const PREFIX: usize = 256;
-const POSTFIX: usize = 128;
 
 impl HookProgram {
     /// How many plans it becomes: one a function.
@@ -78,8 +73,8 @@ fn numbers(ranges: usize) -> usize {
 
 fn texts(how: TextMatch, lengths: impl Iterator<Item = usize>) -> usize {
     match how {
-        TextMatch::Prefix => trie(PREFIX, lengths.count()),
-        TextMatch::Postfix => trie(POSTFIX, lengths.count()),
+        TextMatch::Prefix => trie(PREFIX_BYTES, lengths.count()),
+        TextMatch::Postfix => trie(POSTFIX_BYTES, lengths.count()),
         TextMatch::Whole => {
             let mut counts = [0; TEXT_CLASSES];
             for length in lengths {

@@ -55,8 +55,8 @@ pub(crate) struct Life {
 
 const FILENAME: &[u8] = b"/usr/bin/grep";
 const CGROUP: &[u8] = b"session-1.scope";
-/// `/home/user/work/proj`: 20 bytes.
-const CWD: &[u8] = b"proj\0work\0user\0home\0";
+/// `/data/team/work/proj`: 20 bytes.
+const CWD: &[u8] = b"proj\0work\0team\0data\0";
 /// 40 bytes.
 const ARGUMENTS: &[u8] = b"grep\0-rn\0--color=auto\0needle\0src/lib.rs\0";
 const ALL_CAPABILITIES: u64 = (1 << 41) - 1;

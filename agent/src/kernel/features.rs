@@ -23,6 +23,17 @@ pub struct Feature {
     pub detail: String,
 }
 
+/// What programs of kprobes and classic tracepoints, which policies use, can do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Abilities {
+    /// A program can ask which attachment it runs for (5.15).
+    pub cookies: bool,
+    /// One attachment for many functions.
+    pub kprobe_multi: bool,
+    /// Hashes need not be allocated beforehand (6.1).
+    pub unallocated_hashes: bool,
+}
+
 /// All that the loading of sensors depends on.
 #[derive(Debug, Clone)]
 pub struct Features {
@@ -36,8 +47,8 @@ pub struct Features {
     pub exit_group_dead: bool,
     /// Whether skipped runs of classic tracepoint programs are counted (6.7+).
     pub classic_misses_counted: bool,
-    /// Whether programs of kprobes and classic tracepoints may use hashes that are not allocated beforehand (6.1+).
-    pub unallocated_hashes: bool,
+    /// What programs of policies can use.
+    pub abilities: Abilities,
     /// The same and more, for people.
     pub list: Vec<Feature>,
 }
@@ -76,7 +87,8 @@ impl Features {
             .and_then(|(variable, offset)| sys::preemption_is_off_in_tracepoints(variable, offset));
         let preempt_detail = match &preempt {
             Ok(true) => "programs on BTF tracepoints are never skipped".to_owned(),
-            Ok(false) => "classic tracepoints are used for exec and exit, which are never skipped".to_owned(),
+            Ok(false) => "classic tracepoints are used for exec and exit, which preemption hardly ever skips"
+                .to_owned(),
             Err(error) => format!(
                 "not found out ({error}; kernels without CONFIG_KALLSYMS_ALL hide the counter); classic tracepoints \
                  are used for exec and exit"
@@ -99,7 +111,8 @@ impl Features {
         add("sched_prepare_exec", found.sched_prepare_exec, "privilege changes by exec, without kprobes");
         add("exit_group_dead", found.exit_group_dead, "the exit tracepoint names the last thread");
         add("missed_stats", found.misses_counted, "the kernel counts all skipped program runs");
-        add("kprobe_multi", found.kprobe_multi && kprobe, "one attachment for many functions");
+        let abilities = Abilities { kprobe_multi: found.abilities.kprobe_multi && kprobe, ..found.abilities };
+        add("kprobe_multi", abilities.kprobe_multi, "one attachment for many functions");
         let lsm = fs::read_to_string("/sys/kernel/security/lsm")
             .is_ok_and(|names| names.trim().split(',').any(|name| name == "bpf"));
         add("lsm", lsm, "policies on LSM hooks; needs bpf in the kernel's lsm= list");
@@ -111,7 +124,7 @@ impl Features {
             sched_prepare_exec: found.sched_prepare_exec,
             exit_group_dead: found.exit_group_dead,
             classic_misses_counted: found.misses_counted,
-            unallocated_hashes: found.unallocated_hashes,
+            abilities,
             list,
         }
     }
@@ -126,8 +139,7 @@ struct Scan {
     has_task_iter: bool,
     exit_group_dead: bool,
     misses_counted: bool,
-    kprobe_multi: bool,
-    unallocated_hashes: bool,
+    abilities: Abilities,
 }
 
 impl Scan {
@@ -151,9 +163,13 @@ impl Scan {
                         found.misses_counted = true;
                     }
                 }
-                (Kind::Struct, "bpf_kprobe_multi_link") => found.kprobe_multi = true,
+                (Kind::Struct, "bpf_kprobe_multi_link") => found.abilities.kprobe_multi = true,
                 // Came with the change that allowed it.
-                (Kind::Struct, "bpf_mem_alloc") => found.unallocated_hashes = true,
+                (Kind::Struct, "bpf_mem_alloc") => found.abilities.unallocated_hashes = true,
+                (Kind::Enum, "bpf_func_id") => {
+                    found.abilities.cookies =
+                        btf.enumerators(t).any(|(name, _)| name == "BPF_FUNC_get_attach_cookie");
+                }
                 _ => {}
             }
         }

@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
-use tetragon_bpf::btf::{Btf, Kind};
 use tetragon_bpf::plan::{Plan, PlanCounters, RULE_PLANS, Rule, RuleKey};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
+use super::features::Abilities;
 use super::object::{Loader, Manner, Maps, ObjectError, Wanted};
 use super::sys::maps;
 use super::sys::perf::Link;
@@ -49,35 +49,6 @@ impl Slots {
 
     fn give(&mut self, slot: u32) {
         self.free.push_back(slot);
-    }
-}
-
-/// What this kernel can do for policies.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Abilities {
-    /// A program can ask which attachment it runs for (5.15).
-    pub cookies: bool,
-    /// One attachment for many functions.
-    pub kprobe_multi: bool,
-    /// Programs of kprobes and tracepoints may use hashes that are not allocated beforehand (6.1).
-    pub unallocated_hashes: bool,
-}
-
-impl Abilities {
-    /// Reads them from the kernel's type information.
-    pub fn of(btf: Btf<'_>) -> Self {
-        let mut found = Self::default();
-        for t in btf.types() {
-            match (t.kind, t.name) {
-                (Kind::Struct, "bpf_mem_alloc") => found.unallocated_hashes = true,
-                (Kind::Struct, "bpf_kprobe_multi_link") => found.kprobe_multi = true,
-                (Kind::Enum, "bpf_func_id") => {
-                    found.cookies = btf.enumerators(t).any(|(name, _)| name == "BPF_FUNC_get_attach_cookie");
-                }
-                _ => {}
-            }
-        }
-        found
     }
 }
 
@@ -134,6 +105,42 @@ impl Program {
     }
 }
 
+/// What a policy is going to attach, so that its programs are loaded in one go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// How many functions.
+    pub functions: usize,
+    /// Also where they return.
+    pub returns: bool,
+    /// Each function by itself.
+    pub one_by_one: bool,
+    /// Tracepoints.
+    pub tracepoints: bool,
+    /// What processes are at their exec.
+    pub facts: bool,
+}
+
+impl Needs {
+    /// The programs that serve it; that of a tracepoint without cookies is loaded when it is attached.
+    fn programs(self, abilities: Abilities) -> Vec<Program> {
+        let mut all = Vec::new();
+        let multi = self.functions > 1 && abilities.kprobe_multi && !self.one_by_one;
+        if self.functions > 0 {
+            all.push(if multi { Program::KprobeMulti } else { Program::Kprobe });
+            if self.returns {
+                all.push(if multi { Program::KretprobeMulti } else { Program::Kretprobe });
+            }
+        }
+        if self.tracepoints && abilities.cookies {
+            all.push(Program::Tracepoint);
+        }
+        if self.facts {
+            all.extend([Program::FactsExec, Program::FactsFork, Program::FactsExit]);
+        }
+        all
+    }
+}
+
 /// Where the kernel's types and tracepoints are described.
 #[derive(Debug, Clone)]
 pub struct Descriptions {
@@ -153,19 +160,12 @@ pub struct PolicyKernel {
     plans: Slots,
     sets: HashMap<&'static str, Slots>,
     facts: Option<[Link; 3]>,
-    fork_child_offset: u32,
 }
 
 impl PolicyKernel {
-    /// Makes the maps. `base` are those of the base sensor that programs share.
-    ///
-    /// # Errors
-    /// The kernel refuses a map.
-    pub fn new(base: Maps, descriptions: Descriptions, raw_btf: &[u8]) -> Result<Self, ObjectError> {
-        let btf =
-            Btf::parse(raw_btf).ok_or_else(|| ObjectError::Object("bad type information".to_owned()))?;
-        let abilities = Abilities::of(btf);
-        let mut kernel = Self {
+    /// Makes nothing yet. `base` are the maps of the base sensor that programs share.
+    pub fn new(base: Maps, descriptions: Descriptions, abilities: Abilities) -> Self {
+        Self {
             maps: base,
             abilities,
             descriptions,
@@ -174,16 +174,35 @@ impl PolicyKernel {
             plans: Slots::new(PLANS_MAX),
             sets: sets::all_slots(),
             facts: None,
-            fork_child_offset: 0,
-        };
-        kernel.fork_child_offset = attach::fork_child_offset(&kernel.descriptions.tracefs).unwrap_or(0);
-        kernel.loader(raw_btf)?;
-        Ok(kernel)
+        }
     }
 
-    /// What this kernel can do.
-    pub fn abilities(&self) -> Abilities {
-        self.abilities
+    /// Makes the maps, if that has not been done, and loads what a policy needs and is not loaded. `raw_btf` is the
+    /// kernel's type information.
+    ///
+    /// # Errors
+    /// The kernel refuses a map or a program.
+    pub fn prepare(&mut self, needs: Needs, raw_btf: &[u8]) -> Result<(), ObjectError> {
+        let missing = self.missing(&needs.programs(self.abilities));
+        if missing.is_empty() && self.maps.contains_key("rules") {
+            return Ok(());
+        }
+        self.load(&missing, raw_btf)
+    }
+
+    fn missing(&self, wanted: &[Program]) -> Vec<Program> {
+        wanted.iter().copied().filter(|program| !self.programs.contains_key(program)).collect()
+    }
+
+    fn load(&mut self, programs: &[Program], raw_btf: &[u8]) -> Result<(), ObjectError> {
+        let loader = self.loader(raw_btf)?;
+        for program in programs {
+            let fd = loader.load(&program.wanted(self.abilities))?;
+            self.programs.insert(*program, fd);
+        }
+        drop(loader);
+        super::sys::trim_memory();
+        Ok(())
     }
 
     fn loader(&mut self, raw_btf: &[u8]) -> Result<Loader, ObjectError> {
@@ -197,7 +216,7 @@ impl PolicyKernel {
             &[]
         };
         let seed = seed();
-        let offset = self.fork_child_offset;
+        let offset = attach::fork_child_offset(&self.descriptions.tracefs).unwrap_or(0);
         let globals: HashMap<&str, (&[u8], bool)> = HashMap::from([
             ("rate_seed", (seed.as_slice(), true)),
             ("fork_child_offset", (offset.as_bytes(), true)),
@@ -207,23 +226,14 @@ impl PolicyKernel {
 
     /// Loads those of the programs that are not there yet.
     fn ensure(&mut self, wanted: &[Program]) -> Result<(), ObjectError> {
-        let missing: Vec<Program> =
-            wanted.iter().copied().filter(|program| !self.programs.contains_key(program)).collect();
+        let missing = self.missing(wanted);
         if missing.is_empty() {
             return Ok(());
         }
         let path = &self.descriptions.btf;
         let raw =
             fs::read(path).map_err(|error| ObjectError::Object(format!("{}: {error}", path.display())))?;
-        let loader = self.loader(&raw)?;
-        for program in missing {
-            let fd = loader.load(&program.wanted(self.abilities))?;
-            self.programs.insert(program, fd);
-        }
-        drop(loader);
-        drop(raw);
-        super::sys::trim_memory();
-        Ok(())
+        self.load(&missing, &raw)
     }
 
     /// Loads every program that this kernel can be given, one by one: name, outcome, time.

@@ -156,7 +156,7 @@ impl BaseSensor {
             .btf(Some(&types))
             .map_max_entries("events", rings.events_bytes)
             .map_max_entries("lifecycle", rings.lifecycle_bytes)
-            .load(if features.unallocated_hashes {
+            .load(if features.abilities.unallocated_hashes {
                 tetragon_bpf::OBJECT
             } else {
                 tetragon_bpf::PREALLOCATE_OBJECT

@@ -58,7 +58,7 @@ pub trait Engine: Send {
     fn load(&mut self, id: PolicyId, policy: &Policy) -> Result<Loaded, LoadError>;
 
     /// Loads a policy in the place of another one, which is gone afterwards. Every call is seen by one of the two, and
-    /// by one only.
+    /// by one only; by both for a moment where one of them is for everything and the other is not.
     ///
     /// # Errors
     /// As for [`load`](Self::load); then the old one still holds.

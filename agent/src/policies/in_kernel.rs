@@ -23,11 +23,12 @@ use super::catalogue::Catalogue;
 use super::encode::{HostNamespaces, Manner, encode};
 use super::engine::{Engine, Figures, LoadError, Loaded};
 use super::rules::{HookId, PlanId, Rules};
-use drafts::{draft, needs_facts};
+use drafts::{draft, needs_of};
 use errors::{diagnostics, error};
 use scope::scope_of;
 
 use crate::identity::{ClassRules, PolicyId, Scope, Store};
+use crate::kernel::features::Abilities;
 use crate::kernel::object::Maps;
 use crate::kernel::policy::{Attached, Descriptions, Place, PolicyKernel, SetId};
 
@@ -71,14 +72,12 @@ struct Retired {
 
 /// The engine over the kernel's matcher.
 pub struct KernelEngine {
-    /// Until the first policy comes.
-    base: Option<Maps>,
     descriptions: Descriptions,
     store: Arc<Store>,
     catalogue: Arc<Catalogue>,
     host: HostNamespaces,
     rules: SharedRules,
-    kernel: Option<PolicyKernel>,
+    kernel: PolicyKernel,
     hooks: HashMap<Place, Hook>,
     policies: BTreeMap<PolicyId, InKernel>,
     retired: Vec<Retired>,
@@ -115,17 +114,17 @@ impl KernelEngine {
         store: Arc<Store>,
         catalogue: Arc<Catalogue>,
         host: HostNamespaces,
+        abilities: Abilities,
     ) -> Self {
         let rules = SharedRules::default();
         store.connect_rules(Box::new(rules.clone()));
         Self {
-            base: Some(base),
+            kernel: PolicyKernel::new(base, descriptions.clone(), abilities),
             descriptions,
             store,
             catalogue,
             host,
             rules,
-            kernel: None,
             hooks: HashMap::new(),
             policies: BTreeMap::new(),
             retired: Vec::new(),
@@ -140,31 +139,18 @@ impl KernelEngine {
         fs::read(path).map_err(|e| error(format!("cannot read {}: {e}", path.display())))
     }
 
-    /// The kernel part, made now if need be.
-    fn start(&mut self, raw: &[u8]) -> Result<(), LoadError> {
-        let Some(base) = self.base.take() else { return Ok(()) };
-        let shared: Vec<(String, std::io::Result<std::os::fd::OwnedFd>)> =
-            base.iter().map(|(name, fd)| (name.clone(), fd.try_clone())).collect();
-        let kernel = match PolicyKernel::new(base, self.descriptions.clone(), raw) {
-            Ok(kernel) => kernel,
-            Err(problem) => {
-                // For the next try.
-                self.base =
-                    Some(shared.into_iter().filter_map(|(name, fd)| Some((name, fd.ok()?))).collect());
-                return Err(problem.into());
-            }
-        };
-        *self.rules.lock() = Some(Rules::new(kernel.rule_map()?));
-        self.kernel = Some(kernel);
-        Ok(())
-    }
-
+    /// Compiles a policy, and has the kernel take the programs that it needs.
     fn compile(&mut self, policy: &Policy) -> Result<Program, LoadError> {
         let raw = self.types()?;
-        self.start(&raw)?;
         let btf = Btf::parse(&raw).ok_or_else(|| error("bad type information of the kernel"))?;
         let kernel = Kernel::new(btf, &self.descriptions.tracefs);
-        compile(policy, &kernel, Arch::current()).map_err(|all| diagnostics(&all))
+        let program = compile(policy, &kernel, Arch::current()).map_err(|all| diagnostics(&all))?;
+        self.kernel.prepare(needs_of(&program, policy), &raw)?;
+        let mut rules = self.rules.lock();
+        if rules.is_none() {
+            *rules = Some(Rules::new(self.kernel.rule_map()?));
+        }
+        Ok(program)
     }
 
     /// Everything of a policy but that it holds.
@@ -183,8 +169,8 @@ impl KernelEngine {
             monitor: policy.options.mode == Some(Mode::Monitor),
             match_unreadable: policy.options.match_unreadable,
         };
-        let Some(kernel) = &mut self.kernel else { return Err(error("the matcher is not loaded")) };
-
+        let needs = needs_of(&program, policy);
+        let kernel = &mut self.kernel;
         let mut maker = kernel.sets();
         let mut drafts = Vec::new();
         let mut sensors = Vec::new();
@@ -201,7 +187,7 @@ impl KernelEngine {
 
         let mut plans: Vec<LoadedPlan> = Vec::with_capacity(drafts.len());
         let mut result = Ok(());
-        if drafts.iter().any(|draft| needs_facts(&draft.plan)) {
+        if needs.facts {
             result = kernel.note_facts().map_err(LoadError::from);
         }
         for mut draft in drafts {
@@ -210,7 +196,6 @@ impl KernelEngine {
             }
             result = kernel.take_plan().map_err(LoadError::from).and_then(|place| {
                 self.last_generation += 1;
-                draft.plan.id = place.0;
                 draft.plan.generation = self.last_generation;
                 draft.plan.policy = id.0;
                 self.catalogue.insert(place.0, self.last_generation, draft.info);
@@ -233,7 +218,7 @@ impl KernelEngine {
             active: false,
         };
         if let Err(problem) = result {
-            self.discard(made);
+            self.retire(made);
             return Err(problem);
         }
         Ok((made, Loaded { sensors, warnings: program.warnings }))
@@ -241,7 +226,7 @@ impl KernelEngine {
 
     /// Attaches what a policy needs and what is not attached yet.
     fn attach(&mut self, id: PolicyId, policy: &InKernel) -> Result<(), LoadError> {
-        let Some(kernel) = &mut self.kernel else { return Err(error("the matcher is not loaded")) };
+        let kernel = &mut self.kernel;
         let mut entries: BTreeSet<&Place> = BTreeSet::new();
         let mut returns: BTreeSet<&Place> = BTreeSet::new();
         for plan in &policy.plans {
@@ -291,12 +276,7 @@ impl KernelEngine {
         }
         for place in unused {
             let Some(hook) = self.hooks.remove(&place) else { continue };
-            if let Some(kernel) = &mut self.kernel {
-                hook.entry
-                    .into_iter()
-                    .chain(hook.returns)
-                    .for_each(|attached| kernel.detach(&place, attached));
-            }
+            hook.entry.into_iter().chain(hook.returns).for_each(|attached| self.kernel.detach(attached));
         }
     }
 
@@ -335,11 +315,7 @@ impl KernelEngine {
         result.map_err(LoadError::from)
     }
 
-    /// Removes what never held.
-    fn discard(&mut self, policy: InKernel) {
-        self.retire(policy);
-    }
-
+    /// Removes what does not hold, or not any more; not at once, since calls may be on their way through it.
     fn retire(&mut self, policy: InKernel) {
         for plan in &policy.plans {
             self.catalogue.retire(plan.id.0, plan.generation);
@@ -349,7 +325,7 @@ impl KernelEngine {
 
     /// Removes what ended a while ago.
     fn collect(&mut self) {
-        let Some(kernel) = &mut self.kernel else { return };
+        let kernel = &mut self.kernel;
         self.retired.retain_mut(|retired| {
             if retired.since.elapsed() < GRACE {
                 return true;
@@ -394,8 +370,10 @@ impl KernelEngine {
         }
         if (old_scoped || new.scope.is_some())
             && let Some(rules) = self.rules.lock().as_mut()
+            && let Err(error) = rules.deactivate(old)
         {
-            rules.deactivate(old)?;
+            // The new one holds, so this is no failure; a rule that could not be written names a plan that will be gone.
+            warn!(%error, "the rules of a replaced policy cannot all be removed");
         }
         self.release(old);
         new.active = true;
@@ -407,7 +385,7 @@ impl Engine for KernelEngine {
     fn load(&mut self, id: PolicyId, policy: &Policy) -> Result<Loaded, LoadError> {
         let (mut made, loaded) = self.prepare(id, policy)?;
         if let Err(problem) = self.activate(id, &mut made) {
-            self.discard(made);
+            self.retire(made);
             return Err(problem);
         }
         debug!(policy = %policy.name, plans = made.plans.len(), bytes = made.memory, "policy loaded");
@@ -420,7 +398,7 @@ impl Engine for KernelEngine {
         let active = self.policies.get(&old).is_some_and(|old| old.active);
         let result = if active { self.exchange(old, id, &mut made) } else { self.activate(id, &mut made) };
         if let Err(problem) = result {
-            self.discard(made);
+            self.retire(made);
             return Err(problem);
         }
         self.policies.insert(id, made);
@@ -454,10 +432,9 @@ impl Engine for KernelEngine {
 
     fn figures(&self, id: PolicyId) -> Option<Figures> {
         let policy = self.policies.get(&id)?;
-        let kernel = self.kernel.as_ref()?;
         let mut sum = Figures { memory_bytes: policy.memory, ..Figures::default() };
         for plan in &policy.plans {
-            let Ok(counters) = kernel.counters(plan.id) else { continue };
+            let Ok(counters) = self.kernel.counters(plan.id) else { continue };
             sum.matched += counters.matched;
             sum.posted += counters.posted;
             sum.suppressed += counters.suppressed;

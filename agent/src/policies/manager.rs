@@ -204,11 +204,12 @@ impl Manager {
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         };
-        let mut table = self.table();
         if let Some(engine) = engine {
-            table.refresh(|id| engine.figures(id));
+            let figures: Vec<_> =
+                self.known().iter().map(|entry| (Arc::clone(entry), engine.figures(entry.id))).collect();
+            self.table().refresh(figures);
         }
-        table.list()
+        self.known()
     }
 
     /// The same without asking for figures: those of the last time.

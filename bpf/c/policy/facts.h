@@ -32,6 +32,22 @@ static __always_inline void facts_text(struct text_scratch *t, struct process_fa
 	text_set(t, f->path, f->path_len & (2 * FACTS_PATH - 1));
 }
 
+/* One of the sets of a process; enum capability_flags. */
+static __always_inline __u64 capabilities_of(const struct cred *cred, __u32 set)
+{
+	__u64 caps = 0;
+	__u32 at;
+
+	if (set == CAPABILITY_EFFECTIVE)
+		at = bpf_core_field_offset(struct cred, cap_effective);
+	else if (set == CAPABILITY_INHERITABLE)
+		at = bpf_core_field_offset(struct cred, cap_inheritable);
+	else
+		at = bpf_core_field_offset(struct cred, cap_permitted);
+	bpf_probe_read_kernel(&caps, sizeof(caps), (void *)cred + at);
+	return caps;
+}
+
 static __always_inline void facts_read_changing(struct process_facts *f, struct task_struct *task)
 {
 	const struct cred *cred = BPF_CORE_READ(task, cred);
@@ -39,12 +55,9 @@ static __always_inline void facts_read_changing(struct process_facts *f, struct 
 	read_namespaces(&f->ns, task);
 	read_nspid(task, &f->ns.pid);
 	f->ns.user = BPF_CORE_READ(cred, user_ns, ns.inum);
-	bpf_probe_read_kernel(&f->permitted, 8,
-			      (void *)cred + bpf_core_field_offset(struct cred, cap_permitted));
-	bpf_probe_read_kernel(&f->effective, 8,
-			      (void *)cred + bpf_core_field_offset(struct cred, cap_effective));
-	bpf_probe_read_kernel(&f->inheritable, 8,
-			      (void *)cred + bpf_core_field_offset(struct cred, cap_inheritable));
+	f->permitted = capabilities_of(cred, CAPABILITY_PERMITTED);
+	f->effective = capabilities_of(cred, CAPABILITY_EFFECTIVE);
+	f->inheritable = capabilities_of(cred, CAPABILITY_INHERITABLE);
 }
 
 static __always_inline void facts_read_path(struct text_scratch *t, struct task_struct *task)

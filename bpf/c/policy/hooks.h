@@ -52,20 +52,6 @@ __noinline int rule_take(__u32 chunk)
 	return rule->more ? RULE_PLANS + rule->count : rule->count;
 }
 
-static __always_inline void count_entry(bool policy)
-{
-	__u32 zero = 0;
-	struct policy_ledger *ledger = bpf_map_lookup_elem(&policy_ledger, &zero);
-
-	if (!ledger)
-		return;
-	ledger->entered++;
-	if (policy)
-		ledger->looked_at++;
-	else
-		ledger->no_policy++;
-}
-
 /* Takes the stacks that are wanted, and sends the record. */
 static __always_inline void finish(void *ctx, struct policy_scratch *s, int outcome, __u64 ip)
 {
@@ -103,11 +89,8 @@ static __always_inline int dispatch(void *ctx, struct policy_scratch *s, __u32 h
 	s->class = known ? known->class : 0;
 	s->hook = hook;
 	count = rule_take(0);
-	if (count <= 0) {
-		count_entry(false);
+	if (count <= 0)
 		return 0;
-	}
-	count_entry(true);
 	read_identity(&s->identity, s->cgroup_id);
 	s->pending.count = 0;
 	s->pending.entry_ns = bpf_ktime_get_boot_ns();

@@ -188,18 +188,4 @@ struct {
 	__type(value, __u64);
 } rates SEC(".maps");
 
-/* Sums of all policies; every entry ends in exactly one of the others. */
-struct policy_ledger {
-	__u64 entered;
-	__u64 no_policy;
-	__u64 looked_at;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct policy_ledger);
-} policy_ledger SEC(".maps");
-
 #endif

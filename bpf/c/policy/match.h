@@ -268,23 +268,6 @@ static __always_inline __u32 namespace_of(struct task_struct *task, __u32 index)
 	}
 }
 
-static __always_inline __u64 capabilities_of(struct task_struct *task, __u32 set)
-{
-	const struct cred *cred = BPF_CORE_READ(task, cred);
-	__u64 caps = 0;
-
-	if (set == CAPABILITY_EFFECTIVE)
-		bpf_probe_read_kernel(&caps, 8,
-				      (void *)cred + bpf_core_field_offset(struct cred, cap_effective));
-	else if (set == CAPABILITY_INHERITABLE)
-		bpf_probe_read_kernel(&caps, 8,
-				      (void *)cred + bpf_core_field_offset(struct cred, cap_inheritable));
-	else
-		bpf_probe_read_kernel(&caps, 8,
-				      (void *)cred + bpf_core_field_offset(struct cred, cap_permitted));
-	return caps;
-}
-
 /* Comparisons of what the process is. */
 __noinline int match_process(__u32 index)
 {
@@ -304,7 +287,7 @@ __noinline int match_process(__u32 index)
 	if (op->kind == OP_CAPABILITIES || op->kind == OP_CAPABILITIES_CHANGED) {
 		if (op->what & CAPABILITY_OUTSIDE && namespace_of(task, NAMESPACE_USER) == op->value[1])
 			return NEVER;
-		now = capabilities_of(task, op->what & CAPABILITY_SET);
+		now = capabilities_of(BPF_CORE_READ(task, cred), op->what & CAPABILITY_SET);
 		mask = op->value[0];
 		if (op->kind == OP_CAPABILITIES)
 			return (now & mask) != 0;

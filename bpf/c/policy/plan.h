@@ -236,8 +236,6 @@ struct plan_counters {
 };
 
 struct plan {
-	__u32 id; /* its place among the plans */
-	__u32 hook;
 	__u64 generation; /* never used twice */
 	__u32 policy;
 	__u16 flags; /* enum plan_flags */

@@ -33,9 +33,8 @@ struct policy_scratch {
 	__u32 class;
 	__u32 plan;
 	__u32 selector;
-	__u32 used; /* of data */
-	__u32 text; /* 1 + argument whose text is in the other scratch; TEXT_OF_PROGRAM */
-	__u32 rate_index;
+	__u32 used;    /* of data */
+	__u32 text;    /* 1 + argument whose text is in the other scratch; TEXT_OF_PROGRAM */
 	__u32 changed; /* the facts must be renewed: a change was reported */
 	__u32 plan_count;
 	__u32 rule_plan[RULE_PLANS + 2];

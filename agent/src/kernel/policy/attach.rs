@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
+use tetragon_policy::Format;
 use thiserror::Error;
 
 use super::{PolicyKernel, Program};
@@ -70,6 +71,8 @@ pub struct Attached {
     _link: Arc<Link>,
     /// Number of a program that is this hook's alone.
     pub(super) numbered: Option<u32>,
+    /// Under which it is among the hooks by address.
+    address: Option<u64>,
 }
 
 /// The number of kprobe events, where the kernel has kprobes.
@@ -106,9 +109,8 @@ fn tracepoint_id(tracefs: &Path, subsystem: &str, event: &str) -> io::Result<u64
 /// Where the record of a fork has the id of the child, bytes.
 pub(super) fn fork_child_offset(tracefs: &Path) -> Option<u32> {
     let format = fs::read_to_string(tracefs.join("events/sched/sched_process_fork/format")).ok()?;
-    let line = format.lines().find(|line| line.contains("child_pid;"))?;
-    let (_, rest) = line.split_once("offset:")?;
-    rest.split(';').next()?.trim().parse().ok()
+    let format = Format::parse(&format).ok()?;
+    format.fields.iter().find(|field| field.name == "child_pid").map(|field| field.offset)
 }
 
 impl PolicyKernel {
@@ -148,7 +150,7 @@ impl PolicyKernel {
                     "; one of them may not be traceable: see available_filter_functions of tracefs",
                 )
             })?;
-        let attached = Attached { _link: Arc::new(link), numbered: None };
+        let attached = Attached { _link: Arc::new(link), numbered: None, address: None };
         Ok(vec![attached; functions.len()])
     }
 
@@ -165,14 +167,17 @@ impl PolicyKernel {
         let kind = kprobe_type().map_err(failed)?;
         let program = if returns { Program::Kretprobe } else { Program::Kprobe };
         self.ensure(&[program])?;
+        let mut at = None;
         if !self.abilities.cookies && !returns {
             let address = address_of(name).map_err(failed)?;
+            at = Some(address);
             self.map("hooks_by_address")
                 .and_then(|map| maps::update(map, &address.to_ne_bytes(), &hook.0.to_ne_bytes()))
                 .map_err(failed)?;
         }
         let event = perf::kprobe(kind, name, returns).map_err(failed)?;
-        self.run(event, program, hook).map_err(failed)
+        let attached = self.run(event, program, hook).map_err(failed)?;
+        Ok(Attached { address: at, ..attached })
     }
 
     /// Attaches to a tracepoint.
@@ -219,18 +224,18 @@ impl PolicyKernel {
         } else {
             perf::attach(event, fd)?
         };
-        Ok(Attached { _link: Arc::new(link), numbered: None })
+        Ok(Attached { _link: Arc::new(link), numbered: None, address: None })
     }
 
     /// A hook is detached.
-    pub fn detach(&mut self, place: &Place, attached: Attached) {
-        if let Some(number) = attached.numbered {
-            self.numbered.give(number);
+    pub fn detach(&mut self, attached: Attached) {
+        let Attached { numbered, address, .. } = &attached;
+        if let Some(number) = numbered {
+            self.numbered.give(*number);
         }
+        let address = *address;
         drop(attached);
-        if let (Place::Function(name), false) = (place, self.abilities.cookies)
-            && let (Ok(address), Ok(map)) = (address_of(name), self.map("hooks_by_address"))
-        {
+        if let (Some(address), Ok(map)) = (address, self.map("hooks_by_address")) {
             // A number that stays is of no hook.
             let _ = maps::delete(map, &address.to_ne_bytes());
         }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use aya_obj::generated::bpf_map_type;
 use ipnet::IpNet;
-use tetragon_bpf::plan::TEXT_CLASSES;
+use tetragon_bpf::plan::{POSTFIX_BYTES, PREFIX_BYTES, TEXT_CLASSES, TEXT_KEYS};
 
 use super::{PolicyKernel, Slots, memory_of};
 use crate::kernel::sys::maps::{self, MapSpec};
@@ -21,17 +21,9 @@ const SETS_MAX: u32 = 16384;
 /// Followers; the size of their map.
 const FOLLOWERS_MAX: u32 = 64;
 
-/// Maps of texts by class, with the bytes of a key.
-const TEXTS: [(&str, u32); TEXT_CLASSES] = [
-    ("texts_32", 32),
-    ("texts_64", 64),
-    ("texts_128", 128),
-    ("texts_256", 256),
-    ("texts_512", 512),
-    ("texts_1024", 1024),
-    ("texts_2048", 2048),
-    ("texts_4100", 4100),
-];
+/// Maps of texts by class.
+const TEXTS: [&str; TEXT_CLASSES] =
+    ["texts_32", "texts_64", "texts_128", "texts_256", "texts_512", "texts_1024", "texts_2048", "texts_4100"];
 const NUMBERS: &str = "numbers";
 const PREFIXES: &str = "prefixes";
 const POSTFIXES: &str = "postfixes";
@@ -39,14 +31,10 @@ const NETWORKS4: &str = "networks4";
 const NETWORKS6: &str = "networks6";
 const FOLLOWERS: &str = "followers";
 
-/// Bytes of a beginning, of an end.
-const PREFIX_BYTES: usize = 256;
-const POSTFIX_BYTES: usize = 128;
-
 pub(super) fn all_slots() -> HashMap<&'static str, Slots> {
     let mut all: HashMap<&'static str, Slots> = [NUMBERS, PREFIXES, POSTFIXES, NETWORKS4, NETWORKS6]
         .into_iter()
-        .chain(TEXTS.iter().map(|(name, _)| *name))
+        .chain(TEXTS)
         .map(|name| (name, Slots::new(SETS_MAX)))
         .collect();
     all.insert(FOLLOWERS, Slots::new(FOLLOWERS_MAX + 1));
@@ -131,7 +119,7 @@ fn bits(bytes: usize) -> u32 {
 
 /// The class of a text: the first whose key has room for it behind its length.
 fn class_of(text: &[u8]) -> Option<usize> {
-    TEXTS.iter().position(|(_, key)| text.len() + 4 <= *key as usize)
+    TEXT_KEYS.iter().position(|key| text.len() + 4 <= *key)
 }
 
 impl Sets for SetMaker<'_> {
@@ -162,10 +150,10 @@ impl Sets for SetMaker<'_> {
         }
         let mut slots = [0; TEXT_CLASSES];
         for (class, texts) in classes.iter().enumerate().filter(|(_, texts)| !texts.is_empty()) {
-            let (name, key_size) = TEXTS[class];
+            let (name, key_size) = (TEXTS[class], TEXT_KEYS[class]);
             let spec = MapSpec {
                 kind: bpf_map_type::BPF_MAP_TYPE_HASH as u32,
-                key_size,
+                key_size: size(key_size)?,
                 value_size: 4,
                 max_entries: size(texts.len())?,
                 flags: if self.kernel.abilities.unallocated_hashes { NO_PREALLOC } else { 0 },
@@ -180,7 +168,7 @@ impl Sets for SetMaker<'_> {
             for text in texts {
                 let mut key = size(text.len())?.to_ne_bytes().to_vec();
                 key.extend_from_slice(text);
-                key.resize(key_size as usize, 0);
+                key.resize(key_size, 0);
                 maps::update(&set, &key, &1u32.to_ne_bytes())?;
             }
             slots[class] = u16::try_from(self.put(name, &set)?).map_err(io::Error::other)?;

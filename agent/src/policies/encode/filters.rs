@@ -12,13 +12,12 @@ use tetragon_crds::policy::{
 };
 use tetragon_crds::spec::{CapabilitySet, NamespaceName};
 use tetragon_crds::syscalls::Arch;
+use tetragon_policy::FEW;
 use zerocopy::FromZeros as _;
 
 use super::{EncodeError, Sets, biased, small};
 use crate::process::describe::host_namespaces;
 
-/// How many ranges are compared one by one; more are looked up in a set.
-const FEW: usize = 4;
 /// A number below this is no port that everybody may use.
 const FIRST_UNPRIVILEGED_PORT: i128 = 1024;
 

@@ -1,12 +1,13 @@
 //! Plans before they have their places.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tetragon_bpf::plan::{PLAN_READERS, Plan, PlanOp, op_kind, plan_flags, source};
+use tetragon_bpf::plan::{PLAN_READERS, Plan, plan_flags, source};
 use tetragon_crds::policy::Policy;
-use tetragon_policy::{Attach, HookProgram};
+use tetragon_policy::{Attach, HookProgram, Program};
 
-use crate::kernel::policy::Place;
+use crate::kernel::policy::{Needs, Place};
 use crate::policies::catalogue::PlanInfo;
 
 /// A plan before it has its place.
@@ -17,19 +18,27 @@ pub(super) struct Draft {
     pub(super) returns: bool,
 }
 
-/// Whether a filter asks for what the process was at its exec.
-pub(super) fn needs_facts(plan: &Plan) -> bool {
-    let asks = |op: &PlanOp| {
-        matches!(
-            u32::from(op.kind),
-            op_kind::BINARY_EQUAL
-                | op_kind::BINARY_PREFIX
-                | op_kind::BINARY_POSTFIX
-                | op_kind::NAMESPACE_CHANGED
-                | op_kind::CAPABILITIES_CHANGED
-        )
-    };
-    plan.op.iter().any(asks)
+/// What a policy is going to attach.
+pub(super) fn needs_of(program: &Program, policy: &Policy) -> Needs {
+    let mut functions = BTreeSet::new();
+    let mut needs = Needs { one_by_one: policy.options.disable_kprobe_multi, ..Needs::default() };
+    for hook in &program.hooks {
+        match &hook.attach {
+            Attach::Kprobe { symbols, .. } => {
+                functions.extend(symbols);
+                needs.returns |= hook.returns.is_some() || hook.readers.iter().any(|reader| reader.at_return);
+            }
+            Attach::Tracepoint { .. } => needs.tracepoints = true,
+            Attach::Lsm { .. } | Attach::Uprobe { .. } => {}
+        }
+        needs.facts |= hook.selectors.iter().any(|selector| {
+            selector.binaries.is_some()
+                || selector.namespace_changes.is_some()
+                || !selector.capability_changes.is_empty()
+        });
+    }
+    needs.functions = functions.len();
+    needs
 }
 
 /// One plan for each function of a hook.

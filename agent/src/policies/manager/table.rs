@@ -148,11 +148,12 @@ impl Table {
         }
     }
 
-    pub(super) fn refresh(&mut self, figures: impl Fn(PolicyId) -> Option<Figures>) {
-        for entry in self.entries.values_mut() {
-            let figures = figures(entry.id);
-            if entry.figures != figures {
-                Arc::make_mut(entry).figures = figures;
+    pub(super) fn refresh(&mut self, figures: Vec<(Arc<Entry>, Option<Figures>)>) {
+        for (of, figures) in figures {
+            if of.figures != figures
+                && let Some(entry) = self.get_mut(&of.name)
+            {
+                entry.figures = figures;
             }
         }
     }

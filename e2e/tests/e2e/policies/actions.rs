@@ -90,6 +90,9 @@ fn no_event(env: &Env) -> Result<()> {
     watch.agent.add_policy(&acting(place(env), "silent", "", "{action: NoPost}"))?;
     let (ended, _) = watch.act(["syscall", PRCTL, MARK, ".", "exit", "0"])?;
     ensure!(told(&watch.events.all(), ended.pid).is_empty(), "an event");
+    let suppressed =
+        watch.agent.policies()?.first().and_then(|policy| policy.figures).map(|it| it.suppressed);
+    ensure!(suppressed == Some(1), "it has not matched: {suppressed:?}");
     watch.finish()
 }
 
