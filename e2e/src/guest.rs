@@ -20,13 +20,28 @@ const CHANNEL: &str = "/dev/ttyS1";
 
 /// Sets the machine up, runs `body`, and turns the machine off.
 pub fn init(body: fn() -> Result<()>) -> ! {
-    if let Err(error) = mounts::guest_root().and_then(|()| body()) {
+    if let Err(error) = mounts::guest_root().and_then(|()| start_processors()).and_then(|()| body()) {
         eprintln!("init: {error:#}");
         if let Ok(mut channel) = Channel::open() {
             let _ = channel.send(&Message::Broken { reason: format!("{error:#}") });
         }
     }
     power_off()
+}
+
+/// Starts the processors that the kernel was told to leave alone.
+///
+/// At boot it patches its own clock functions, which every processor runs all the time. The emulator may then run a
+/// breakpoint that has been taken out again ("Oops: int3" in `sched_clock_cpu`, in one boot out of thirteen), but only
+/// while another processor is there.
+fn start_processors() -> Result<()> {
+    for entry in fs::read_dir("/sys/devices/system/cpu").context("list processors")? {
+        let switch = entry?.path().join("online");
+        if fs::read_to_string(&switch).is_ok_and(|state| state.trim() == "0") {
+            fs::write(&switch, "1").with_context(|| format!("start a processor: {}", switch.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn power_off() -> ! {

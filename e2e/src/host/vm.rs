@@ -144,10 +144,11 @@ impl Vm {
         command.arg("-kernel").arg(&self.image).arg("-initrd").arg(self.write_initramfs()?);
         let level = if matches!(console, Console::Terminal) { 3 } else { 5 };
         let preempt = if self.preempt_full { " preempt=full" } else { "" };
+        // The second processor comes with process 1, see `guest::start_processors`.
         // Without address randomisation the emulator can use what it has translated for earlier processes, which makes
         // a short process four times as fast.
         command.arg("-append").arg(format!(
-            "console=ttyS0 loglevel={level} panic=-1 mitigations=off norandmaps lsm=landlock,lockdown,yama,integrity,bpf{preempt}"
+            "console=ttyS0 loglevel={level} panic=-1 mitigations=off norandmaps maxcpus=1 lsm=landlock,lockdown,yama,integrity,bpf{preempt}"
         ));
         match console {
             Console::Logged => {
