@@ -22,10 +22,13 @@ fn main() -> Result<()> {
     };
     let clang = compiler()?;
     // Kernels before 6.1 need an object of their own for the sake of a few maps' flags.
-    let objects: [(&str, &str, &[&str]); 3] = [
+    let objects: [(&str, &str, &[&str]); 5] = [
         ("tetragon.bpf", "tetragon.bpf", &[]),
         ("tetragon.bpf", "tetragon-preallocate.bpf", &["-DPREALLOCATE"]),
         ("policy.bpf", "policy.bpf", &[]),
+        ("trampoline.bpf", "trampoline.bpf", &["-DPREEMPTIBLE"]),
+        // Without atomics that kernels before 5.12 do not have.
+        ("trampoline.bpf", "trampoline-per-cpu.bpf", &[]),
     ];
     for (source, object, defines) in objects {
         let status = Command::new(&clang)

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The loss ledger. Plain additions on per-CPU counters: every program that counts runs with preemption off,
- * and no two of them nest.
+ * The loss ledger: per-CPU counters. Programs that run with preemption off, which do not nest, add to them
+ * plainly; others atomically.
  */
 #ifndef TETRAGON_LEDGER_H
 #define TETRAGON_LEDGER_H
 
 #include "maps.h"
+
+#ifdef PREEMPTIBLE
+#define LEDGER_ADD(counter) __sync_fetch_and_add(&(counter), 1)
+#else
+#define LEDGER_ADD(counter) (counter)++
+#endif
 
 static __always_inline struct hook_counters *ledger_of(__u32 hook)
 {
@@ -17,7 +23,7 @@ static __always_inline struct hook_counters *ledger_of(__u32 hook)
 	do {                                                        \
 		struct hook_counters *__counters = ledger_of(hook); \
 		if (__counters)                                     \
-			__counters->counter++;                      \
+			LEDGER_ADD(__counters->counter);            \
 	} while (0)
 
 static __always_inline void ledger_reserve_failed(enum hook hook)
@@ -27,7 +33,7 @@ static __always_inline void ledger_reserve_failed(enum hook hook)
 
 	LEDGER_COUNT(hook, reserve_failed);
 	if (count)
-		(*count)++;
+		LEDGER_ADD(*count);
 }
 
 static __always_inline void header_fill(struct record_header *header, enum record_kind kind, __u32 size)

@@ -5,7 +5,8 @@
 #include <asm/ptrace.h>
 #include <bpf/bpf_tracing.h>
 
-#include "policy/hooks.h"
+#include "policy/classic.h"
+#include "policy/lives.h"
 
 /* Only here so that these types are in the object's BTF, where a test compares them with Rust. */
 volatile const struct {

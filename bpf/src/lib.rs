@@ -15,3 +15,11 @@ pub static PREALLOCATE_OBJECT: &[u8] =
 
 /// The object with the programs that policies need, loaded with the first of them.
 pub static POLICY_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/policy.bpf.o"));
+
+/// The object with the programs of LSM hooks, fentry and fexit, which can be preempted.
+pub static TRAMPOLINE_OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/trampoline.bpf.o"));
+
+/// The same for kernels before 5.12; there such a program must not be preempted.
+pub static TRAMPOLINE_PER_CPU_OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/trampoline-per-cpu.bpf.o"));

@@ -382,8 +382,8 @@ record! {
         signal: u8,
         /// One of `enum rate_scope`.
         scope: u8,
-        /// 0: no limit.
-        rate_ms: u32,
+        /// `ACTION_POST`: milliseconds between events, 0: no limit. `ACTION_OVERRIDE`: the errno to be returned.
+        value: u32,
     }
 }
 
@@ -450,6 +450,8 @@ record! {
         pending_lost: u64,
         /// No return filter matched.
         return_unmatched: u64,
+        /// Calls that were to be refused.
+        overridden: u64,
     }
 }
 

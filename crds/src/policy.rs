@@ -134,6 +134,8 @@ pub struct Options {
     pub disable_kprobe_multi: bool,
     /// Attach uprobes one by one.
     pub disable_uprobe_multi: bool,
+    /// How functions of the kernel are hooked; `None`: by kprobes where there are some (ours).
+    pub attach_method: Option<AttachMethod>,
     /// How the enforcer overrides return values; `None`: as the kernel allows.
     pub override_method: Option<OverrideMethod>,
     /// Whether the policy may intervene; `None`: not said, so it does.
@@ -141,6 +143,16 @@ pub struct Options {
     /// A filter on an argument that the kernel cannot read matches (ours: for policies that would rather stop a call
     /// too many than miss one).
     pub match_unreadable: bool,
+}
+
+/// How functions of the kernel are hooked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttachMethod {
+    /// By kprobes.
+    Kprobe,
+    /// By fentry and fexit, which cost less, and at which nothing can be enforced.
+    Fentry,
 }
 
 /// How return values are overridden.

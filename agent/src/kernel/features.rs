@@ -32,6 +32,14 @@ pub struct Abilities {
     pub kprobe_multi: bool,
     /// Hashes need not be allocated beforehand (6.1).
     pub unallocated_hashes: bool,
+    /// There are kprobes.
+    pub kprobes: bool,
+    /// Programs can be attached to functions without kprobes (5.5).
+    pub fentry: bool,
+    /// BPF is among the enabled security modules.
+    pub lsm: bool,
+    /// Programs that can be preempted keep what they work with: the kernel is not preemptible, or has what they need.
+    pub trampolines: bool,
 }
 
 /// All that the loading of sensors depends on.
@@ -111,10 +119,17 @@ impl Features {
         add("sched_prepare_exec", found.sched_prepare_exec, "privilege changes by exec, without kprobes");
         add("exit_group_dead", found.exit_group_dead, "the exit tracepoint names the last thread");
         add("missed_stats", found.misses_counted, "the kernel counts all skipped program runs");
-        let abilities = Abilities { kprobe_multi: found.abilities.kprobe_multi && kprobe, ..found.abilities };
-        add("kprobe_multi", abilities.kprobe_multi, "one attachment for many functions");
         let lsm = fs::read_to_string("/sys/kernel/security/lsm")
             .is_ok_and(|names| names.trim().split(',').any(|name| name == "bpf"));
+        let abilities = Abilities {
+            kprobe_multi: found.abilities.kprobe_multi && kprobe,
+            kprobes: kprobe,
+            fentry: tracing,
+            lsm,
+            trampolines: found.abilities.cookies || !is_preemptible(),
+            ..found.abilities
+        };
+        add("kprobe_multi", abilities.kprobe_multi, "one attachment for many functions");
         add("lsm", lsm, "policies on LSM hooks; needs bpf in the kernel's lsm= list");
         add("fentry", tracing, "policies on functions without kprobes");
         add("ringbuf", true, "events from the kernel");
@@ -128,6 +143,12 @@ impl Features {
             list,
         }
     }
+}
+
+/// Whether the kernel was built to be preempted anywhere; what newer ones are told at boot is not seen here.
+fn is_preemptible() -> bool {
+    let version = rustix::system::uname();
+    version.version().to_string_lossy().split(' ').any(|word| word == "PREEMPT" || word == "PREEMPT_RT")
 }
 
 /// What one pass over the kernel's types finds.

@@ -72,16 +72,20 @@ pub struct Wanted<'a> {
     pub kind: u32,
     /// `BPF_*` attach type, or 0.
     pub attach_type: u32,
+    /// The function that it is for, in the kernel's type information, or 0.
+    pub attach_btf_id: u32,
 }
 
 /// An object whose maps exist.
 pub struct Loader {
     object: Object,
     btf: Option<OwnedFd>,
+    /// Data sections: constants differ from one use of an object to the next.
+    _data: Maps,
 }
 
 impl Loader {
-    /// Parses an object and makes the maps that `maps` does not hold yet. `sizes` are numbers of elements that differ
+    /// Parses an object and makes the maps that `maps` does not hold yet, and its own data sections. `sizes` are numbers of elements that differ
     /// from the object's.
     pub fn new(
         bytes: &[u8],
@@ -112,25 +116,28 @@ impl Loader {
         object.relocate_btf(types).map_err(|e| wrong(&e))?;
 
         let definitions: Vec<(String, Map)> = object.maps.drain().collect();
+        let mut data = Maps::new();
         for (name, map) in &definitions {
-            if !maps.contains_key(name.as_str()) {
+            let own = is_data(map);
+            if own || !maps.contains_key(name.as_str()) {
                 let size = sizes.iter().find(|(of, _)| of == name).map(|(_, size)| *size);
                 let fd = make(name, map, manner, size)
                     .map_err(|source| ObjectError::Map { name: name.clone(), source })?;
-                maps.insert(name.clone(), fd);
+                if own { &mut data } else { &mut *maps }.insert(name.clone(), fd);
             }
         }
+        let fd = |name: &str| data.get(name).or_else(|| maps.get(name));
         let text_sections = object.functions.keys().map(|(section, _)| *section).collect();
         object
             .relocate_maps(
-                definitions.iter().filter_map(|(name, map)| {
-                    Some((name.as_str(), maps.get(name.as_str())?.as_raw_fd(), map))
-                }),
+                definitions
+                    .iter()
+                    .filter_map(|(name, map)| Some((name.as_str(), fd(name)?.as_raw_fd(), map))),
                 &text_sections,
             )
             .map_err(|e| wrong(&e))?;
         object.relocate_calls(&text_sections).map_err(|e| wrong(&e))?;
-        Ok(Self { object, btf })
+        Ok(Self { object, btf, _data: data })
     }
 
     /// Loads one program.
@@ -142,7 +149,7 @@ impl Loader {
             name: wanted.name,
             kind: wanted.kind,
             attach_type: wanted.attach_type,
-            attach_btf_id: 0,
+            attach_btf_id: wanted.attach_btf_id,
             license: &program.license,
             btf: self.btf.as_ref().map(AsFd::as_fd),
         };
@@ -170,6 +177,10 @@ fn spec_of(map: &Map, manner: Manner) -> MapSpec {
     }
 }
 
+fn is_data(map: &Map) -> bool {
+    matches!(map.section_kind(), EbpfSectionKind::Rodata | EbpfSectionKind::Data | EbpfSectionKind::Bss)
+}
+
 fn make(name: &str, map: &Map, manner: Manner, size: Option<u32>) -> io::Result<OwnedFd> {
     let mut spec = spec_of(map, manner);
     spec.max_entries = size.unwrap_or(spec.max_entries);
@@ -192,9 +203,7 @@ fn make(name: &str, map: &Map, manner: Manner, size: Option<u32>) -> io::Result<
         })?;
         return maps::create(name, spec, Some(inner.as_fd()));
     }
-    let is_data =
-        matches!(map.section_kind(), EbpfSectionKind::Rodata | EbpfSectionKind::Data | EbpfSectionKind::Bss);
-    if !is_data {
+    if !is_data(map) {
         return maps::create(name, spec, None);
     }
     let constant = map.section_kind() == EbpfSectionKind::Rodata;

@@ -2,6 +2,7 @@
 
 mod attach;
 mod sets;
+mod trampolines;
 
 use std::collections::{HashMap, VecDeque};
 use std::fs;
@@ -101,7 +102,7 @@ impl Program {
             Self::FactsFork => ("facts_fork", tracepoint, 0),
             Self::FactsExit => ("facts_exit", tracepoint, 0),
         };
-        Wanted { name, kind, attach_type }
+        Wanted { name, kind, attach_type, attach_btf_id: 0 }
     }
 }
 
@@ -162,6 +163,10 @@ pub struct PolicyKernel {
     facts: Option<[Link; 3]>,
 }
 
+/// The object's numbers of elements that are too many where all are allocated beforehand.
+const PREALLOCATED_SIZES: &[(&str, u32)] =
+    &[("rules", 8192), ("facts", 4096), ("pending", 4096), ("hooks_by_address", 1024)];
+
 impl PolicyKernel {
     /// Makes nothing yet. `base` are the maps of the base sensor that programs share.
     pub fn new(base: Maps, descriptions: Descriptions, abilities: Abilities) -> Self {
@@ -206,22 +211,32 @@ impl PolicyKernel {
     }
 
     fn loader(&mut self, raw_btf: &[u8]) -> Result<Loader, ObjectError> {
-        let types = aya_obj::btf::Btf::parse(raw_btf, aya::Endianness::default())
-            .map_err(|error| ObjectError::Object(error.to_string()))?;
-        let manner = Manner { preallocate: !self.abilities.unallocated_hashes };
-        // What is allocated beforehand on old kernels is smaller.
-        let sizes: &[(&str, u32)] = if manner.preallocate {
-            &[("rules", 8192), ("facts", 4096), ("pending", 4096), ("hooks_by_address", 1024)]
-        } else {
-            &[]
-        };
         let seed = seed();
         let offset = attach::fork_child_offset(&self.descriptions.tracefs).unwrap_or(0);
         let globals: HashMap<&str, (&[u8], bool)> = HashMap::from([
             ("rate_seed", (seed.as_slice(), true)),
             ("fork_child_offset", (offset.as_bytes(), true)),
         ]);
-        Loader::new(tetragon_bpf::POLICY_OBJECT, &types, &mut self.maps, manner, &globals, sizes)
+        self.loader_of(tetragon_bpf::POLICY_OBJECT, raw_btf, &globals, &[])
+    }
+
+    fn loader_of(
+        &mut self,
+        object: &[u8],
+        raw_btf: &[u8],
+        globals: &HashMap<&str, (&[u8], bool)>,
+        sizes: &[(&str, u32)],
+    ) -> Result<Loader, ObjectError> {
+        let types = aya_obj::btf::Btf::parse(raw_btf, aya::Endianness::default())
+            .map_err(|error| ObjectError::Object(error.to_string()))?;
+        let manner = Manner { preallocate: !self.abilities.unallocated_hashes };
+        let smaller = if manner.preallocate { PREALLOCATED_SIZES } else { &[] };
+        Loader::new(object, &types, &mut self.maps, manner, globals, &[smaller, sizes].concat())
+    }
+
+    fn raw_btf(&self) -> Result<Vec<u8>, ObjectError> {
+        let path = &self.descriptions.btf;
+        fs::read(path).map_err(|error| ObjectError::Object(format!("{}: {error}", path.display())))
     }
 
     /// Loads those of the programs that are not there yet.
@@ -230,9 +245,7 @@ impl PolicyKernel {
         if missing.is_empty() {
             return Ok(());
         }
-        let path = &self.descriptions.btf;
-        let raw =
-            fs::read(path).map_err(|error| ObjectError::Object(format!("{}: {error}", path.display())))?;
+        let raw = self.raw_btf()?;
         self.load(&missing, &raw)
     }
 
@@ -250,6 +263,7 @@ impl PolicyKernel {
             let outcome = self.ensure(&[program]);
             outcomes.push((program.wanted(self.abilities).name, outcome, started.elapsed()));
         }
+        self.try_trampolines(&mut outcomes);
         outcomes
     }
 

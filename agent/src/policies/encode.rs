@@ -76,8 +76,7 @@ pub fn encode(
     sets: &mut dyn Sets,
 ) -> Result<Plan, EncodeError> {
     match &hook.attach {
-        Attach::Kprobe { .. } | Attach::Tracepoint { .. } => {}
-        Attach::Lsm { .. } => return Err(refuse(hook.path.clone(), "there is no sensor for LSM hooks yet")),
+        Attach::Kprobe { .. } | Attach::Tracepoint { .. } | Attach::Lsm { .. } => {}
         Attach::Uprobe { .. } => return Err(refuse(hook.path.clone(), "there is no sensor for uprobes yet")),
     }
     let mut plan = Plan::new_zeroed();
@@ -106,7 +105,7 @@ pub fn encode(
     plan.selectors = count(hook.selectors.len(), PLAN_SELECTORS, "selectors", &hook.path)?;
     let mut ops = filters::Ops::new(host, sets);
     for (to, selector) in plan.selector.iter_mut().zip(&hook.selectors) {
-        *to = encode_selector(selector, &mut ops)?;
+        *to = encode_selector(selector, matches!(hook.attach, Attach::Lsm { .. }), &mut ops)?;
     }
     let ops = ops.finish();
     if ops.len() > PLAN_OPS {
@@ -215,7 +214,12 @@ fn capture_of(ty: ArgType) -> u32 {
     }
 }
 
-fn encode_selector(selector: &Selector, ops: &mut filters::Ops<'_>) -> Result<PlanSelector, EncodeError> {
+/// `decides`: the hook returns what a policy says.
+fn encode_selector(
+    selector: &Selector,
+    decides: bool,
+    ops: &mut filters::Ops<'_>,
+) -> Result<PlanSelector, EncodeError> {
     let mut out = PlanSelector::new_zeroed();
     let first = ops.len();
     ops.process(selector)?;
@@ -227,9 +231,9 @@ fn encode_selector(selector: &Selector, ops: &mut filters::Ops<'_>) -> Result<Pl
     out.first_return_op = index(first);
     out.return_ops = index(ops.len() - first);
     let actions = selector.path.field("matchActions");
-    out.actions = encode_actions(&selector.actions, &mut out.action, &actions)?;
+    out.actions = encode_actions(&selector.actions, decides, &mut out.action, &actions)?;
     let actions = selector.path.field("matchReturnActions");
-    out.return_actions = encode_actions(&selector.return_actions, &mut out.return_action, &actions)?;
+    out.return_actions = encode_actions(&selector.return_actions, false, &mut out.return_action, &actions)?;
     Ok(out)
 }
 
@@ -240,6 +244,7 @@ fn index(number: usize) -> u16 {
 
 fn encode_actions(
     actions: &[Action],
+    decides: bool,
     out: &mut [PlanAction; PLAN_ACTIONS],
     path: &Path,
 ) -> Result<u8, EncodeError> {
@@ -259,7 +264,7 @@ fn encode_actions(
                     to.flags |= small(action_flags::USER_STACK);
                 }
                 if let Some(limit) = rate_limit {
-                    to.rate_ms = limit.milliseconds;
+                    to.value = limit.milliseconds;
                     to.scope = small(match limit.scope {
                         RateLimitScope::Thread => rate_scope::THREAD,
                         RateLimitScope::Process => rate_scope::PROCESS,
@@ -277,6 +282,10 @@ fn encode_actions(
             Action::FollowFd { .. } => to.kind = small(action_kind::FOLLOW_FD),
             Action::UnfollowFd { .. } => to.kind = small(action_kind::UNFOLLOW_FD),
             Action::CopyFd { .. } => to.kind = small(action_kind::COPY_FD),
+            Action::Override { error } if decides => {
+                to.kind = small(action_kind::OVERRIDE);
+                to.value = (*error).clamp(-4095, 0).unsigned_abs();
+            }
             Action::Override { .. } => return Err(unsupported("Override")),
             Action::NotifyEnforcer { .. } => return Err(unsupported("NotifyEnforcer")),
             Action::GetUrl { .. } => return Err(unsupported("GetUrl")),

@@ -6,6 +6,7 @@
 mod drafts;
 mod errors;
 mod scope;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -26,6 +27,7 @@ use super::rules::{HookId, PlanId, Rules};
 use drafts::{draft, needs_of};
 use errors::{diagnostics, error};
 use scope::scope_of;
+use ways::{Way, way_of};
 
 use crate::identity::{ClassRules, PolicyId, Scope, Store};
 use crate::kernel::features::Abilities;
@@ -76,6 +78,7 @@ pub struct KernelEngine {
     store: Arc<Store>,
     catalogue: Arc<Catalogue>,
     host: HostNamespaces,
+    abilities: Abilities,
     rules: SharedRules,
     kernel: PolicyKernel,
     hooks: HashMap<Place, Hook>,
@@ -124,6 +127,7 @@ impl KernelEngine {
             store,
             catalogue,
             host,
+            abilities,
             rules,
             hooks: HashMap::new(),
             policies: BTreeMap::new(),
@@ -140,17 +144,18 @@ impl KernelEngine {
     }
 
     /// Compiles a policy, and has the kernel take the programs that it needs.
-    fn compile(&mut self, policy: &Policy) -> Result<Program, LoadError> {
+    fn compile(&mut self, policy: &Policy) -> Result<(Program, Way), LoadError> {
         let raw = self.types()?;
         let btf = Btf::parse(&raw).ok_or_else(|| error("bad type information of the kernel"))?;
         let kernel = Kernel::new(btf, &self.descriptions.tracefs);
         let program = compile(policy, &kernel, Arch::current()).map_err(|all| diagnostics(&all))?;
-        self.kernel.prepare(needs_of(&program, policy), &raw)?;
+        let way = way_of(policy, &program, self.abilities).map_err(|problem| diagnostics(&[problem]))?;
+        self.kernel.prepare(needs_of(&program, policy, way), &raw)?;
         let mut rules = self.rules.lock();
         if rules.is_none() {
             *rules = Some(Rules::new(self.kernel.rule_map()?));
         }
-        Ok(program)
+        Ok((program, way))
     }
 
     /// Everything of a policy but that it holds.
@@ -163,22 +168,23 @@ impl KernelEngine {
             let diagnostic = Diagnostic::new(enforcer.path.clone(), "there is no enforcer yet");
             return Err(diagnostics(&[diagnostic]));
         }
-        let program = self.compile(policy)?;
+        let (program, way) = self.compile(policy)?;
         let scope = policy.is_scoped().then(|| scope_of(policy)).transpose()?;
         let manner = Manner {
             monitor: policy.options.mode == Some(Mode::Monitor),
             match_unreadable: policy.options.match_unreadable,
         };
-        let needs = needs_of(&program, policy);
+        let needs = needs_of(&program, policy, way);
         let kernel = &mut self.kernel;
         let mut maker = kernel.sets();
         let mut drafts = Vec::new();
         let mut sensors = Vec::new();
         for (number, hook) in program.hooks.iter().enumerate() {
             let plan = encode(hook, manner, &self.host, &mut maker)?;
-            draft(policy, hook, plan, &mut drafts);
+            draft(policy, hook, plan, way, &mut drafts);
             let kind = match hook.attach {
                 Attach::Tracepoint { .. } => "generic_tracepoint",
+                Attach::Lsm { .. } => "generic_lsm",
                 _ => "generic_kprobe",
             };
             sensors.push(format!("{kind}-{number}"));
@@ -252,6 +258,11 @@ impl KernelEngine {
                     Place::Function(name) => functions.push((hook.id, name.clone())),
                     Place::Tracepoint { subsystem, event } => {
                         hook.entry = Some(kernel.attach_tracepoint(hook.id, subsystem, event)?);
+                    }
+                    Place::Lsm(name) => hook.entry = Some(kernel.attach_lsm(hook.id, name)?),
+                    Place::Fentry(name) => {
+                        let attached = Some(kernel.attach_fentry(hook.id, name, at_return)?);
+                        *(if at_return { &mut hook.returns } else { &mut hook.entry }) = attached;
                     }
                 }
             }

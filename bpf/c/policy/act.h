@@ -21,9 +21,9 @@ static __always_inline __u64 mix(__u64 hash, __u64 word)
 }
 
 /* Whether there was no like event within the time that the action gives. */
-__noinline int rate_allows(__u32 selector, __u32 action, __u32 at_return)
+__noinline int rate_allows(__u32 place, __u32 selector, __u32 action, __u32 at_return)
 {
-	struct policy_scratch *s = scratch_get();
+	struct policy_scratch *s = scratch_get(place);
 	__u64 now = bpf_ktime_get_boot_ns(), id = bpf_get_current_pid_tgid();
 	struct plan_action *limit;
 	struct rate_key key;
@@ -65,7 +65,7 @@ __noinline int rate_allows(__u32 selector, __u32 action, __u32 at_return)
 		}
 	}
 	last = bpf_map_lookup_elem(&rates, &key);
-	if (last && now - *last < limit->rate_ms * 1000000ULL)
+	if (last && now - *last < limit->value * 1000000ULL)
 		return 0;
 	bpf_map_update_elem(&rates, &key, &now, BPF_ANY);
 	return 1;
@@ -80,7 +80,7 @@ enum outcome {
 /* Carries out the actions of a selector. Returns enum outcome. */
 static __always_inline int act(struct policy_scratch *s, struct plan *plan, __u32 selector, bool at_return)
 {
-	bool may_signal = !(plan->flags & PLAN_MONITOR) && !(s->identity.flags & IDENTITY_SETUP);
+	bool may_act = !(plan->flags & PLAN_MONITOR) && !(s->identity.flags & IDENTITY_SETUP);
 	struct plan_selector *chosen;
 	int outcome = OUTCOME_POST;
 	__u32 count;
@@ -109,7 +109,7 @@ static __always_inline int act(struct policy_scratch *s, struct plan *plan, __u3
 			signal = SIGKILL;
 			/* fall through */
 		case ACTION_SIGNAL:
-			if (!may_signal)
+			if (!may_act)
 				break;
 			error = bpf_send_signal(signal);
 			if (error) {
@@ -119,12 +119,20 @@ static __always_inline int act(struct policy_scratch *s, struct plan *plan, __u3
 				COUNT(plan, signals);
 			}
 			break;
+		case ACTION_OVERRIDE:
+			if (!may_act)
+				break;
+			/* Of several policies, the first one decides. */
+			if (!s->verdict)
+				s->verdict = -(__s32)action->value;
+			COUNT(plan, overridden);
+			break;
 		case ACTION_POST:
 			if (action->flags & ACTION_KERNEL_STACK)
 				outcome |= OUTCOME_KERNEL_STACK;
 			if (action->flags & ACTION_USER_STACK)
 				outcome |= OUTCOME_USER_STACK;
-			if (action->rate_ms && !rate_allows(selector, i, at_return)) {
+			if (action->value && !rate_allows(s->place, selector, i, at_return)) {
 				outcome &= ~OUTCOME_POST;
 				COUNT(plan, limited);
 			}
@@ -155,14 +163,14 @@ static __always_inline void begin_plan(struct policy_scratch *s)
 	s->record.user_stack_len = 0;
 }
 
-static __always_inline void load_args(struct plan *plan, bool at_return)
+static __always_inline void load_args(__u32 place, struct plan *plan, bool at_return)
 {
 	for (__u32 i = 0; i < PLAN_READERS; i++) {
 		if (i >= plan->readers)
 			break;
 		if (plan->reader[i].capture != CAPTURE_NONE &&
 		    !(plan->reader[i].flags & READER_AT_RETURN) == !at_return)
-			arg_load(i);
+			arg_load(place, i);
 	}
 }
 
@@ -170,9 +178,9 @@ static __always_inline void load_args(struct plan *plan, bool at_return)
  * Looks at the plan at this place of the rule: which selector matches, what it does. Returns enum outcome:
  * what is to be sent, which emit() does.
  */
-__noinline int run_plan(__u32 index)
+__noinline int run_plan(__u32 place, __u32 index)
 {
-	struct policy_scratch *s = scratch_get();
+	struct policy_scratch *s = scratch_get(place);
 	__u32 zero = 0, id;
 	struct plan *plan;
 	int outcome;
@@ -194,12 +202,12 @@ __noinline int run_plan(__u32 index)
 	for (__u32 i = 0; i < PLAN_SELECTORS; i++) {
 		if (i >= plan->selectors)
 			return 0;
-		if (match_ops(plan->selector[i].first_op, plan->selector[i].ops) != YES)
+		if (match_ops(place, plan->selector[i].first_op, plan->selector[i].ops) != YES)
 			continue;
 		s->selector = i;
 		COUNT(plan, matched);
 		/* Before a signal: nothing of the process's memory may be needed afterwards. */
-		load_args(plan, false);
+		load_args(place, plan, false);
 		outcome = act(s, plan, i, false);
 		s->record.phase = plan->flags & PLAN_RETURNS ? PHASE_ENTRY : PHASE_CALL;
 		s->record.policy = plan->policy;
@@ -212,9 +220,9 @@ __noinline int run_plan(__u32 index)
 }
 
 /* The return of a call that a plan waits for. Returns enum outcome. */
-__noinline int run_return(__u32 index)
+__noinline int run_return(__u32 place, __u32 index)
 {
-	struct policy_scratch *s = scratch_get();
+	struct policy_scratch *s = scratch_get(place);
 	struct plan_selector *selector;
 	struct plan *plan;
 	__u32 chosen;
@@ -236,7 +244,7 @@ __noinline int run_return(__u32 index)
 	selector = &plan->selector[chosen];
 	s->record.policy = plan->policy;
 	s->record.readers = plan->readers;
-	if (match_ops(selector->first_return_op, selector->return_ops) != YES) {
+	if (match_ops(place, selector->first_return_op, selector->return_ops) != YES) {
 		COUNT(plan, return_unmatched);
 		s->record.phase = PHASE_CANCELLED;
 		s->record.action = ACTION_NO_POST;
@@ -244,18 +252,18 @@ __noinline int run_return(__u32 index)
 		return OUTCOME_POST;
 	}
 	if (plan->reader[PLAN_READERS].capture != CAPTURE_NONE)
-		arg_load(PLAN_READERS);
-	load_args(plan, true);
+		arg_load(place, PLAN_READERS);
+	load_args(place, plan, true);
 	outcome = act(s, plan, chosen, true);
 	s->record.phase = outcome ? PHASE_RETURN : PHASE_CANCELLED;
 	return outcome | OUTCOME_POST;
 }
 
 /* Sends the record. Returns 0. */
-__noinline int emit(__u64 ip)
+__noinline int emit(__u32 place, __u64 ip)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct policy_scratch *s = scratch_get();
+	struct policy_scratch *s = scratch_get(place);
 	struct plan *plan;
 	__u32 size, n;
 

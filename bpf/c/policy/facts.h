@@ -12,16 +12,16 @@
 #include "text.h"
 
 /* Adds the bit of a follower whose programs include the one in the scratch. */
-__noinline int follow_step(__u32 bit)
+__noinline int follow_step(__u32 place, __u32 bit)
 {
-	struct text_scratch *t = text_get();
+	struct text_scratch *t = text_get(place);
 	struct follower *follower;
 
 	bit &= FOLLOWERS_MAX - 1;
 	follower = bpf_map_lookup_elem(&followers, &bit);
 	if (!t || !follower || !follower->active)
 		return 0;
-	if (text_equal(*(__u64 *)&follower->slots[0], *(__u64 *)&follower->slots[4]))
+	if (text_equal(place, *(__u64 *)&follower->slots[0], *(__u64 *)&follower->slots[4]))
 		t->facts.followed |= 1ULL << bit;
 	return 0;
 }
@@ -60,7 +60,7 @@ static __always_inline void facts_read_changing(struct process_facts *f, struct 
 	f->inheritable = capabilities_of(cred, CAPABILITY_INHERITABLE);
 }
 
-static __always_inline void facts_read_path(struct text_scratch *t, struct task_struct *task)
+static __always_inline void facts_read_path(__u32 place, struct text_scratch *t, struct task_struct *task)
 {
 	struct process_facts *f = &t->facts;
 	struct file *exe = BPF_CORE_READ(task, mm, exe_file);
@@ -69,8 +69,8 @@ static __always_inline void facts_read_path(struct text_scratch *t, struct task_
 	f->path_len = 0;
 	f->path_known = 0;
 	f->path_whole_len = 0;
-	if (!exe ||
-	    path_walk(t, (void *)exe + bpf_core_field_offset(struct file, f_path)) & CAPTURED_UNREADABLE)
+	if (!exe || path_walk(place, t, (void *)exe + bpf_core_field_offset(struct file, f_path)) &
+			    CAPTURED_UNREADABLE)
 		return;
 	at = t->walk.at & TEXT_MASK;
 	len = TEXT_MASK - at;
@@ -88,11 +88,11 @@ static __always_inline void facts_read_path(struct text_scratch *t, struct task_
 }
 
 /* Makes the facts of the current process anew, for what it runs now. Returns 0. */
-__noinline int facts_make(__u32 at_exec)
+__noinline int facts_make(__u32 place, __u32 at_exec)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct text_scratch *t = text_get();
-	struct policy_scratch *s = scratch_get();
+	struct text_scratch *t = text_get(place);
+	struct policy_scratch *s = scratch_get(place);
 	struct process_facts *f, *before;
 	__u32 tgid = BPF_CORE_READ(task, tgid), parent;
 
@@ -101,7 +101,7 @@ __noinline int facts_make(__u32 at_exec)
 	f = &t->facts;
 	f->start_boot_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 	f->exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
-	facts_read_path(t, task);
+	facts_read_path(place, t, task);
 	facts_read_changing(f, task);
 	f->followed = 0;
 	/* What it ran before the exec, else what its parent runs. */
@@ -122,16 +122,16 @@ __noinline int facts_make(__u32 at_exec)
 	facts_text(t, f);
 	s->text = TEXT_OF_PROGRAM;
 	for (__u32 i = 0; i < FOLLOWERS_MAX; i++)
-		follow_step(i);
+		follow_step(place, i);
 	bpf_map_update_elem(&facts, &tgid, f, BPF_ANY);
 	return 0;
 }
 
 /* The facts of the current process are in the scratch afterwards. */
-static __always_inline int facts_load(void)
+static __always_inline int facts_load(__u32 place)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct text_scratch *t = text_get();
+	struct text_scratch *t = text_get(place);
 	struct process_facts *known;
 	__u32 tgid = BPF_CORE_READ(task, tgid);
 
@@ -143,7 +143,7 @@ static __always_inline int facts_load(void)
 		bpf_probe_read_kernel(&t->facts, sizeof(t->facts), known);
 		return 0;
 	}
-	facts_make(0);
+	facts_make(place, 0);
 	return 0;
 }
 
@@ -156,47 +156,6 @@ __noinline int facts_renew(void)
 
 	if (known)
 		facts_read_changing(known, task);
-	return 0;
-}
-
-SEC("tracepoint/sched/sched_process_exec")
-int facts_exec(void *ctx)
-{
-	facts_make(1);
-	return 0;
-}
-
-/*
- * A child is followed like its parent, also when that is gone before the child's exec. The record's fields
- * differ between kernels, so user space tells where the child's id is.
- */
-volatile const __u32 fork_child_offset = 44;
-
-SEC("tracepoint/sched/sched_process_fork")
-int facts_fork(void *ctx)
-{
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32, child = 0;
-	struct process_facts *known = bpf_map_lookup_elem(&facts, &tgid);
-	struct text_scratch *t = text_get();
-
-	if (!known || !t || !known->followed)
-		return 0;
-	bpf_probe_read_kernel(&child, sizeof(child), ctx + fork_child_offset);
-	bpf_probe_read_kernel(&t->facts, sizeof(t->facts), known);
-	/* Not its own image yet: whoever asks makes the rest anew. */
-	t->facts.start_boot_ns = 0;
-	bpf_map_update_elem(&facts, &child, &t->facts, BPF_NOEXIST);
-	return 0;
-}
-
-SEC("tracepoint/sched/sched_process_exit")
-int facts_exit(void *ctx)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-	__u32 tgid = id >> 32;
-
-	if (tgid == (__u32)id)
-		bpf_map_delete_elem(&facts, &tgid);
 	return 0;
 }
 

@@ -119,9 +119,9 @@ static __always_inline int compare_address(struct plan_op *op, __u32 family, con
 	return NEVER;
 }
 
-__noinline int match_net(__u32 index)
+__noinline int match_net(__u32 place, __u32 index)
 {
-	struct policy_scratch *s = scratch_get();
+	struct policy_scratch *s = scratch_get(place);
 	struct captured_sock *sock;
 	struct captured_skb *skb;
 	struct captured *c;
@@ -173,10 +173,10 @@ __noinline int match_net(__u32 index)
 /* One of 9 generations of the process tree: the process and its ancestors. */
 #define PID_GENERATIONS 9
 
-__noinline int match_pid(__u32 index)
+__noinline int match_pid(__u32 place, __u32 index)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct policy_scratch *s = scratch_get();
+	struct policy_scratch *s = scratch_get(place);
 	struct plan_op *op;
 
 	if (!s)
@@ -207,10 +207,10 @@ __noinline int match_pid(__u32 index)
 	return NO;
 }
 
-__noinline int match_binary(__u32 index)
+__noinline int match_binary(__u32 place, __u32 index)
 {
-	struct policy_scratch *s = scratch_get();
-	struct text_scratch *t = text_get();
+	struct policy_scratch *s = scratch_get(place);
+	struct text_scratch *t = text_get(place);
 	struct plan_op *op;
 
 	if (!s || !t)
@@ -218,7 +218,7 @@ __noinline int match_binary(__u32 index)
 	op = op_get(s, index);
 	if (!op)
 		return NEVER;
-	facts_load();
+	facts_load(place);
 	if (!t->facts.path_known)
 		return NEVER;
 	if (op->what && op->what <= FOLLOWERS_MAX && t->facts.followed >> (op->what - 1) & 1)
@@ -230,11 +230,11 @@ __noinline int match_binary(__u32 index)
 		/* A longer one was cut, and is equal to no value. */
 		if (t->facts.path_whole_len > FACTS_PATH)
 			return NO;
-		return text_equal(op->value[0], op->value[1]);
+		return text_equal(place, op->value[0], op->value[1]);
 	case OP_BINARY_PREFIX:
-		return text_prefix(op->slot);
+		return text_prefix(place, op->slot);
 	default:
-		return text_postfix(op->slot);
+		return text_postfix(place, op->slot);
 	}
 }
 
@@ -269,11 +269,11 @@ static __always_inline __u32 namespace_of(struct task_struct *task, __u32 index)
 }
 
 /* Comparisons of what the process is. */
-__noinline int match_process(__u32 index)
+__noinline int match_process(__u32 place, __u32 index)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct policy_scratch *s = scratch_get();
-	struct text_scratch *t = text_get();
+	struct policy_scratch *s = scratch_get(place);
+	struct text_scratch *t = text_get(place);
 	struct plan_op *op;
 	__u64 now, then, mask;
 
@@ -291,7 +291,7 @@ __noinline int match_process(__u32 index)
 		mask = op->value[0];
 		if (op->kind == OP_CAPABILITIES)
 			return (now & mask) != 0;
-		facts_load();
+		facts_load(place);
 		then = (op->what & CAPABILITY_SET) == CAPABILITY_EFFECTIVE     ? t->facts.effective
 		       : (op->what & CAPABILITY_SET) == CAPABILITY_INHERITABLE ? t->facts.inheritable
 									       : t->facts.permitted;
@@ -302,7 +302,7 @@ __noinline int match_process(__u32 index)
 		return (now & mask) != 0;
 	}
 	/* OP_NAMESPACE_CHANGED */
-	facts_load();
+	facts_load(place);
 	for (__u32 i = 0; i < NAMESPACES; i++) {
 		const __u32 *before = (const void *)&t->facts.ns;
 
@@ -320,10 +320,10 @@ static __always_inline bool is_file_like(__u32 capture)
 	       capture == CAPTURE_KIOCB || capture == CAPTURE_LINUX_BINPRM;
 }
 
-__noinline int match_text(__u32 index)
+__noinline int match_text(__u32 place, __u32 index)
 {
-	struct policy_scratch *s = scratch_get();
-	struct text_scratch *t = text_get();
+	struct policy_scratch *s = scratch_get(place);
+	struct text_scratch *t = text_get(place);
 	struct captured *c;
 	struct plan_op *op;
 	__u32 arg;
@@ -347,17 +347,17 @@ __noinline int match_text(__u32 index)
 	}
 	switch (op->kind) {
 	case OP_TEXT_EQUAL:
-		return text_equal(op->value[0], op->value[1]);
+		return text_equal(place, op->value[0], op->value[1]);
 	case OP_TEXT_PREFIX:
-		return text_prefix(op->slot);
+		return text_prefix(place, op->slot);
 	default:
-		return text_postfix(op->slot);
+		return text_postfix(place, op->slot);
 	}
 }
 
-__noinline int match_arg(__u32 index)
+__noinline int match_arg(__u32 place, __u32 index)
 {
-	struct policy_scratch *s = scratch_get();
+	struct policy_scratch *s = scratch_get(place);
 	struct captured *c;
 	struct plan_op *op;
 	__u64 value;
@@ -372,7 +372,7 @@ __noinline int match_arg(__u32 index)
 	if (arg > PLAN_READERS)
 		return NEVER;
 	CHECKED(arg);
-	arg_load(arg);
+	arg_load(place, arg);
 	c = &s->record.arg[arg];
 	if (c->flags & CAPTURED_UNREADABLE)
 		return unreadable(s);
@@ -387,37 +387,37 @@ __noinline int match_arg(__u32 index)
 	case OP_TEXT_EQUAL:
 	case OP_TEXT_PREFIX:
 	case OP_TEXT_POSTFIX:
-		return match_text(index);
+		return match_text(place, index);
 	default:
-		return match_net(index);
+		return match_net(place, index);
 	}
 }
 
 /* One comparison. Part of the loop, since the number of nested calls is limited. */
-static __always_inline int match_op(__u32 index, __u32 kind)
+static __always_inline int match_op(__u32 place, __u32 index, __u32 kind)
 {
 	switch (kind) {
 	case OP_PID_RANGE:
 	case OP_PID_SET:
-		return match_pid(index);
+		return match_pid(place, index);
 	case OP_BINARY_EQUAL:
 	case OP_BINARY_PREFIX:
 	case OP_BINARY_POSTFIX:
-		return match_binary(index);
+		return match_binary(place, index);
 	case OP_NAMESPACE:
 	case OP_NAMESPACE_CHANGED:
 	case OP_CAPABILITIES:
 	case OP_CAPABILITIES_CHANGED:
-		return match_process(index);
+		return match_process(place, index);
 	default:
-		return match_arg(index);
+		return match_arg(place, index);
 	}
 }
 
 /* Whether all chains of comparisons hold. */
-__noinline int match_ops(__u32 first, __u32 count)
+__noinline int match_ops(__u32 place, __u32 first, __u32 count)
 {
-	struct policy_scratch *s = scratch_get();
+	struct policy_scratch *s = scratch_get(place);
 	struct plan *plan;
 	int any = NO;
 
@@ -435,7 +435,7 @@ __noinline int match_ops(__u32 first, __u32 count)
 		flags = plan->op[index].flags;
 		/* A chain that holds already is not looked at further. */
 		if (any <= NO) {
-			int verdict = match_op(index, plan->op[index].kind);
+			int verdict = match_op(place, index, plan->op[index].kind);
 
 			if (verdict != NO)
 				any = verdict;

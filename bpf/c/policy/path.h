@@ -19,9 +19,9 @@ enum path_step {
 	PATH_CUT = -1, /* no room, or a name that cannot be read */
 };
 
-__noinline int path_step(void)
+__noinline int path_step(__u32 place)
 {
-	struct text_scratch *t = text_get();
+	struct text_scratch *t = text_get(place);
 	struct dentry *dentry, *parent;
 	struct vfsmount *mnt;
 	const unsigned char *name;
@@ -63,7 +63,7 @@ __noinline int path_step(void)
  * Walks from where t->walk stands. The path is then t->path[t->walk.at] up to TEXT_MASK. Returns enum
  * captured_flags.
  */
-static __always_inline __u32 path_walk(struct text_scratch *t, struct path *path)
+static __always_inline __u32 path_walk(__u32 place, struct text_scratch *t, struct path *path)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
@@ -85,7 +85,7 @@ static __always_inline __u32 path_walk(struct text_scratch *t, struct path *path
 		return flags;
 	}
 	for (int i = 0; i < PATH_COMPONENTS_MAX && more == PATH_MORE; i++)
-		more = path_step();
+		more = path_step(place);
 	if (more != PATH_DONE)
 		flags |= CAPTURED_INCOMPLETE;
 	return flags;

@@ -195,11 +195,13 @@ enum rate_scope {
 };
 
 struct plan_action {
-	__u8 kind;     /* enum action_kind */
-	__u8 flags;    /* enum action_flags */
-	__u8 signal;   /* of ACTION_SIGNAL */
-	__u8 scope;    /* enum rate_scope */
-	__u32 rate_ms; /* 0: no limit */
+	__u8 kind;   /* enum action_kind */
+	__u8 flags;  /* enum action_flags */
+	__u8 signal; /* of ACTION_SIGNAL */
+	__u8 scope;  /* enum rate_scope */
+	/* ACTION_POST: milliseconds between events, 0: no limit. ACTION_OVERRIDE: the errno to be returned.
+	 */
+	__u32 value;
 };
 
 struct plan_selector {
@@ -233,6 +235,7 @@ struct plan_counters {
 	__u64 joined;		/* of those, returned */
 	__u64 pending_lost;	/* no room to remember the call */
 	__u64 return_unmatched; /* no return filter matched */
+	__u64 overridden;	/* calls that were to be refused */
 };
 
 struct plan {

@@ -165,9 +165,9 @@ static __always_inline void read_buffer(struct policy_scratch *s, struct capture
 }
 
 /* One more entry of an array of struct iovec. Returns 1 to go on. */
-__noinline int read_iovec(__u64 address, __u32 index)
+__noinline int read_iovec(__u32 place, __u64 address, __u32 index)
 {
-	struct policy_scratch *s = scratch_get();
+	struct policy_scratch *s = scratch_get(place);
 	struct captured *c;
 	struct iovec entry = {};
 	__u32 len;
@@ -204,7 +204,7 @@ static __always_inline void read_iovecs(struct policy_scratch *s, struct capture
 	c->offset = s->used;
 	c->len = 0;
 	for (__u32 i = 0; i < IOVECS_MAX; i++) {
-		if (i >= count || !read_iovec(address + i * sizeof(struct iovec), index))
+		if (i >= count || !read_iovec(s->place, address + i * sizeof(struct iovec), index))
 			break;
 	}
 	if (count > IOVECS_MAX)
@@ -249,7 +249,7 @@ static __always_inline void read_iov_iter(struct policy_scratch *s, struct captu
 
 static __always_inline void read_path(struct policy_scratch *s, struct captured *c, struct path *path)
 {
-	struct text_scratch *t = text_get();
+	struct text_scratch *t = text_get(s->place);
 	struct dentry *dentry;
 	__u32 len;
 
@@ -259,7 +259,7 @@ static __always_inline void read_path(struct policy_scratch *s, struct captured 
 		c->flags |= CAPTURED_UNREADABLE;
 		return;
 	}
-	c->flags |= path_walk(t, path);
+	c->flags |= path_walk(s->place, t, path);
 	if (c->flags & CAPTURED_UNREADABLE)
 		return;
 	dentry = BPF_CORE_READ(path, dentry);
@@ -288,9 +288,9 @@ static __always_inline void read_file(struct policy_scratch *s, struct captured 
 	read_path(s, c, file ? (void *)file + bpf_core_field_offset(struct file, f_path) : NULL);
 }
 
-__noinline int read_file_arg(__u32 index, __u64 value)
+__noinline int read_file_arg(__u32 place, __u32 index, __u64 value)
 {
-	struct policy_scratch *s = scratch_get();
+	struct policy_scratch *s = scratch_get(place);
 	struct captured *c;
 
 	if (!s || index > PLAN_READERS)
@@ -331,9 +331,9 @@ static __always_inline void read_module(struct captured_module *out, struct modu
 }
 
 /* Structures: what is read has a fixed size. */
-__noinline int read_structure(__u32 index, __u64 value)
+__noinline int read_structure(__u32 place, __u32 index, __u64 value)
 {
-	struct policy_scratch *s = scratch_get();
+	struct policy_scratch *s = scratch_get(place);
 	void *from = (void *)value, *to;
 	struct captured *c;
 	__u32 size = 0;
@@ -442,9 +442,9 @@ static __always_inline __u64 compat_bit(void)
 }
 
 /* Reads the argument at this position, if that has not been tried. Returns 0; -1 if there is none. */
-__noinline int arg_load(__u32 index)
+__noinline int arg_load(__u32 place, __u32 index)
 {
-	struct policy_scratch *s = scratch_get();
+	struct policy_scratch *s = scratch_get(place);
 	struct plan_reader *reader;
 	struct captured *c;
 	struct plan *plan;
@@ -540,10 +540,10 @@ __noinline int arg_load(__u32 index)
 	case CAPTURE_FD:
 	case CAPTURE_KIOCB:
 	case CAPTURE_LINUX_BINPRM:
-		read_file_arg(index, value);
+		read_file_arg(place, index, value);
 		break;
 	default:
-		read_structure(index, value);
+		read_structure(place, index, value);
 	}
 	return 0;
 }

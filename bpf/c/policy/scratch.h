@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What a program works with. Kprobes and classic tracepoints run with preemption off, and the kernel skips
- * such a program where another one runs on the same CPU, so one place per CPU is enough.
+ * What a program works with, at a place of its own. Kprobes and classic tracepoints run with preemption off,
+ * and the kernel skips such a program where another one runs on the same CPU, so there one place per CPU is
+ * enough, number 0. Others can be preempted, and take a place from a pool.
  *
  * The parts of the matcher are global functions: the verifier checks each once and not for every path that
- * leads there. They take numbers only, since old kernels allow nothing else, and find everything here.
+ * leads there. They take numbers only, since old kernels allow nothing else, and find everything at the
+ * place.
  */
 #ifndef TETRAGON_POLICY_SCRATCH_H
 #define TETRAGON_POLICY_SCRATCH_H
@@ -36,6 +38,9 @@ struct policy_scratch {
 	__u32 used;    /* of data */
 	__u32 text;    /* 1 + argument whose text is in the other scratch; TEXT_OF_PROGRAM */
 	__u32 changed; /* the facts must be renewed: a change was reported */
+	__u32 place;   /* of this */
+	__u32 busy;    /* somebody works here */
+	__s32 verdict; /* what a security hook returns */
 	__u32 plan_count;
 	__u32 rule_plan[RULE_PLANS + 2];
 	struct pending_call pending;
@@ -45,12 +50,23 @@ _Static_assert(sizeof(struct policy_scratch) <= 32768, "largest value of a per-C
 
 #define TEXT_OF_PROGRAM 100
 
+#ifdef PREEMPTIBLE
+#define SCRATCH_MAP BPF_MAP_TYPE_ARRAY
+/* The other object's maps have the other names. */
+#define SCRATCHES policy_places
+#define TEXTS	  text_places
+#else
+#define SCRATCH_MAP BPF_MAP_TYPE_PERCPU_ARRAY
+#define SCRATCHES   policy_scratch
+#define TEXTS	    text_scratch
+#endif
+
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, SCRATCH_MAP);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct policy_scratch);
-} policy_scratch SEC(".maps");
+} SCRATCHES SEC(".maps");
 
 #define TEXT_MASK 0xfff
 
@@ -82,24 +98,20 @@ struct text_scratch {
 _Static_assert(sizeof(struct text_scratch) <= 32768, "largest value of a per-CPU array");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, SCRATCH_MAP);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct text_scratch);
-} text_scratch SEC(".maps");
+} TEXTS SEC(".maps");
 
-static __always_inline struct policy_scratch *scratch_get(void)
+static __always_inline struct policy_scratch *scratch_get(__u32 place)
 {
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&policy_scratch, &zero);
+	return bpf_map_lookup_elem(&SCRATCHES, &place);
 }
 
-static __always_inline struct text_scratch *text_get(void)
+static __always_inline struct text_scratch *text_get(__u32 place)
 {
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&text_scratch, &zero);
+	return bpf_map_lookup_elem(&TEXTS, &place);
 }
 
 /* The plan that is looked at, if it is still that one. */

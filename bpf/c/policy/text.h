@@ -44,9 +44,9 @@ static __always_inline __u32 text_class(__u32 len)
 
 /* Whether the text of the scratch is in the set of its class. `low` and `high` hold the slots of the classes.
  */
-__noinline int text_equal(__u64 low, __u64 high)
+__noinline int text_equal(__u32 place, __u64 low, __u64 high)
 {
-	struct text_scratch *t = text_get();
+	struct text_scratch *t = text_get(place);
 	__u32 class, slot, len, padding;
 
 	if (!t)
@@ -79,9 +79,9 @@ __noinline int text_equal(__u64 low, __u64 high)
 	}
 }
 
-__noinline int text_prefix(__u32 slot)
+__noinline int text_prefix(__u32 place, __u32 slot)
 {
-	struct text_scratch *t = text_get();
+	struct text_scratch *t = text_get(place);
 	void *set = bpf_map_lookup_elem(&prefixes, &slot);
 	__u32 len;
 
@@ -94,9 +94,9 @@ __noinline int text_prefix(__u32 slot)
 	return bpf_map_lookup_elem(set, &t->key) != NULL;
 }
 
-__noinline int text_postfix(__u32 slot)
+__noinline int text_postfix(__u32 place, __u32 slot)
 {
-	struct text_scratch *t = text_get();
+	struct text_scratch *t = text_get(place);
 	void *set = bpf_map_lookup_elem(&postfixes, &slot);
 	__u32 len, n;
 

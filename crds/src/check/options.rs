@@ -1,12 +1,18 @@
 //! Settings of a policy.
 
 use super::Check;
-use crate::policy::{Mode, Options, OverrideMethod};
+use crate::policy::{AttachMethod, Mode, Options, OverrideMethod};
 use crate::report::{Diagnostic, Path, one_of};
 use crate::spec::OptionSpec;
 
-const NAMES: [&str; 5] =
-    ["disable-kprobe-multi", "disable-uprobe-multi", "override-method", "policy-mode", "match-unreadable"];
+const NAMES: [&str; 6] = [
+    "disable-kprobe-multi",
+    "disable-uprobe-multi",
+    "override-method",
+    "policy-mode",
+    "match-unreadable",
+    "attach-method",
+];
 
 impl Check<'_> {
     pub(super) fn options(&mut self, specs: &[OptionSpec], path: &Path) -> Options {
@@ -33,6 +39,14 @@ impl Check<'_> {
                         _ => None,
                     };
                     set(&mut options.override_method, method.map(Some), &["fmod-ret", "override-return"])
+                }
+                "attach-method" => {
+                    let method = match value.as_str() {
+                        "kprobe" => Some(AttachMethod::Kprobe),
+                        "fentry" => Some(AttachMethod::Fentry),
+                        _ => None,
+                    };
+                    set(&mut options.attach_method, method.map(Some), &["kprobe", "fentry"])
                 }
                 "policy-mode" => {
                     let mode = match value.as_str() {

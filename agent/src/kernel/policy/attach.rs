@@ -21,8 +21,12 @@ const KPROBE_TYPE: &str = "/sys/bus/event_source/devices/kprobe/type";
 /// What is hooked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
-    /// A function of the kernel.
+    /// A function of the kernel, by kprobe.
     Function(String),
+    /// A function of the kernel, by fentry and fexit.
+    Fentry(String),
+    /// A hook of the security modules.
+    Lsm(String),
     /// A tracepoint.
     Tracepoint {
         /// Its group.
@@ -36,6 +40,8 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Function(name) => write!(f, "kprobe {name}"),
+            Self::Fentry(name) => write!(f, "fentry {name}"),
+            Self::Lsm(name) => write!(f, "LSM hook {name}"),
             Self::Tracepoint { subsystem, event } => write!(f, "tracepoint {subsystem}/{event}"),
         }
     }
@@ -60,7 +66,7 @@ pub enum AttachError {
 }
 
 impl AttachError {
-    fn at(place: &dyn ToString, source: io::Error, hint: &'static str) -> Self {
+    pub(super) fn at(place: &dyn ToString, source: io::Error, hint: &'static str) -> Self {
         Self::Place { place: place.to_string(), source, hint }
     }
 }
@@ -73,6 +79,12 @@ pub struct Attached {
     pub(super) numbered: Option<u32>,
     /// Under which it is among the hooks by address.
     address: Option<u64>,
+}
+
+impl Attached {
+    pub(super) fn new(link: Link) -> Self {
+        Self { _link: Arc::new(link), numbered: None, address: None }
+    }
 }
 
 /// The number of kprobe events, where the kernel has kprobes.
@@ -150,8 +162,7 @@ impl PolicyKernel {
                     "; one of them may not be traceable: see available_filter_functions of tracefs",
                 )
             })?;
-        let attached = Attached { _link: Arc::new(link), numbered: None, address: None };
-        Ok(vec![attached; functions.len()])
+        Ok(vec![Attached::new(link); functions.len()])
     }
 
     fn attach_function(&mut self, hook: HookId, name: &str, returns: bool) -> Result<Attached, AttachError> {
@@ -224,7 +235,7 @@ impl PolicyKernel {
         } else {
             perf::attach(event, fd)?
         };
-        Ok(Attached { _link: Arc::new(link), numbered: None, address: None })
+        Ok(Attached::new(link))
     }
 
     /// A hook is detached.

@@ -1,4 +1,4 @@
-//! Attaching programs to kprobes and tracepoints.
+//! Attaching programs.
 
 use std::ffi::CString;
 use std::io;
@@ -122,5 +122,15 @@ pub(crate) fn attach_multi(
             cookies: cookies.as_ptr() as u64,
         };
     let link = new_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)?;
+    Ok(Link { _link: Some(link), _event: None })
+}
+
+/// Runs a program at the function that it was loaded for.
+pub(crate) fn attach_trampoline(program: BorrowedFd<'_>) -> io::Result<Link> {
+    let mut attr = empty_attr();
+    // SAFETY: writing plain-integer members of the union.
+    let open = unsafe { &mut attr.raw_tracepoint };
+    open.prog_fd = program.as_raw_fd().cast_unsigned();
+    let link = new_fd(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr)?;
     Ok(Link { _link: Some(link), _event: None })
 }

@@ -7,6 +7,7 @@ use tetragon_bpf::plan::{PLAN_READERS, Plan, plan_flags, source};
 use tetragon_crds::policy::Policy;
 use tetragon_policy::{Attach, HookProgram, Program};
 
+use super::ways::Way;
 use crate::kernel::policy::{Needs, Place};
 use crate::policies::catalogue::PlanInfo;
 
@@ -19,17 +20,18 @@ pub(super) struct Draft {
 }
 
 /// What a policy is going to attach.
-pub(super) fn needs_of(program: &Program, policy: &Policy) -> Needs {
+pub(super) fn needs_of(program: &Program, policy: &Policy, way: Way) -> Needs {
     let mut functions = BTreeSet::new();
     let mut needs = Needs { one_by_one: policy.options.disable_kprobe_multi, ..Needs::default() };
     for hook in &program.hooks {
         match &hook.attach {
-            Attach::Kprobe { symbols, .. } => {
+            // Others are loaded when they are attached.
+            Attach::Kprobe { symbols, .. } if way == Way::Kprobe => {
                 functions.extend(symbols);
                 needs.returns |= hook.returns.is_some() || hook.readers.iter().any(|reader| reader.at_return);
             }
             Attach::Tracepoint { .. } => needs.tracepoints = true,
-            Attach::Lsm { .. } | Attach::Uprobe { .. } => {}
+            Attach::Kprobe { .. } | Attach::Lsm { .. } | Attach::Uprobe { .. } => {}
         }
         needs.facts |= hook.selectors.iter().any(|selector| {
             selector.binaries.is_some()
@@ -42,7 +44,7 @@ pub(super) fn needs_of(program: &Program, policy: &Policy) -> Needs {
 }
 
 /// One plan for each function of a hook.
-pub(super) fn draft(policy: &Policy, hook: &HookProgram, plan: Plan, drafts: &mut Vec<Draft>) {
+pub(super) fn draft(policy: &Policy, hook: &HookProgram, plan: Plan, way: Way, drafts: &mut Vec<Draft>) {
     let shared = Arc::new(hook.clone());
     let returns = u32::from(plan.flags) & plan_flags::RETURNS != 0;
     let mut add = |plan: Plan, place: Place, function: String| {
@@ -56,14 +58,19 @@ pub(super) fn draft(policy: &Policy, hook: &HookProgram, plan: Plan, drafts: &mu
                 if is_compat(symbol) {
                     use_compat_registers(&mut plan);
                 }
-                add(plan, Place::Function(symbol.clone()), symbol.clone());
+                let place = match way {
+                    Way::Kprobe => Place::Function(symbol.clone()),
+                    Way::Fentry => Place::Fentry(symbol.clone()),
+                };
+                add(plan, place, symbol.clone());
             }
         }
         Attach::Tracepoint { subsystem, event } => {
             let place = Place::Tracepoint { subsystem: subsystem.clone(), event: event.clone() };
             add(plan, place, String::new());
         }
-        Attach::Lsm { .. } | Attach::Uprobe { .. } => {}
+        Attach::Lsm { hook } => add(plan, Place::Lsm(hook.clone()), hook.clone()),
+        Attach::Uprobe { .. } => {}
     }
 }
 

@@ -1,0 +1,161 @@
+//! Programs of LSM hooks, fentry and fexit: each hook's are loaded for it alone.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
+use tetragon_bpf::btf::{Btf, Kind};
+use zerocopy::IntoBytes as _;
+
+use super::attach::{AttachError, Attached, Place};
+use super::{ObjectError, PolicyKernel, Wanted};
+use crate::kernel::sys::perf;
+use crate::policies::rules::HookId;
+
+/// Places to work at, of each CPU, and of all together: a call that is preempted keeps its own. As in the programs.
+const PLACES_OF_CPU: u32 = 2;
+const MORE_PLACES: u32 = 6;
+
+/// A program of the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trampoline {
+    /// A hook of the security modules.
+    Lsm,
+    /// The beginning of a function.
+    Fentry,
+    /// Where it returns.
+    Fexit,
+}
+
+/// A function, as the kernel's type information has it.
+struct Target {
+    id: u32,
+    arguments: u32,
+    /// Whether it returns something.
+    returns: bool,
+}
+
+impl Target {
+    fn find(raw_btf: &[u8], function: &str) -> io::Result<Self> {
+        let missing = |what: &str| io::Error::new(io::ErrorKind::NotFound, what.to_owned());
+        let btf = Btf::parse(raw_btf).ok_or_else(|| missing("bad type information of the kernel"))?;
+        let function = btf.find(Kind::Func, function);
+        let function = function.ok_or_else(|| missing("the kernel's type information does not have it"))?;
+        let prototype = btf.types().find(|it| it.id == function.size_or_type);
+        let prototype = prototype.ok_or_else(|| missing("bad type information of the kernel"))?;
+        let arguments = u32::try_from(btf.parameters(prototype).count()).map_err(io::Error::other)?;
+        // Type 0 is void.
+        Ok(Self { id: function.id, arguments, returns: prototype.size_or_type != 0 })
+    }
+}
+
+impl PolicyKernel {
+    /// Attaches to an LSM hook.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn attach_lsm(&mut self, hook: HookId, name: &str) -> Result<Attached, AttachError> {
+        self.attach_trampoline(
+            hook,
+            Trampoline::Lsm,
+            &Place::Lsm(name.to_owned()),
+            &format!("bpf_lsm_{name}"),
+        )
+    }
+
+    /// Attaches to the beginning of a function, or to where it returns, without a kprobe.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn attach_fentry(
+        &mut self,
+        hook: HookId,
+        function: &str,
+        returns: bool,
+    ) -> Result<Attached, AttachError> {
+        let kind = if returns { Trampoline::Fexit } else { Trampoline::Fentry };
+        self.attach_trampoline(hook, kind, &Place::Fentry(function.to_owned()), function)
+    }
+
+    fn attach_trampoline(
+        &mut self,
+        hook: HookId,
+        kind: Trampoline,
+        place: &Place,
+        function: &str,
+    ) -> Result<Attached, AttachError> {
+        let hint = match kind {
+            Trampoline::Lsm => "",
+            _ => "; not every function that has a kprobe has a place for fentry",
+        };
+        let failed = |error| AttachError::at(place, error, hint);
+        let raw = self.raw_btf()?;
+        let target = Target::find(&raw, function).map_err(failed)?;
+        let cpus = aya::util::nr_cpus().map_err(|(_, error)| failed(error))?;
+        let places = u32::try_from(cpus).unwrap_or(1) * PLACES_OF_CPU + MORE_PLACES;
+        let has_return = u32::from(target.returns);
+        let globals: HashMap<&str, (&[u8], bool)> = HashMap::from([
+            ("hook_number", (hook.0.as_bytes(), true)),
+            ("argument_count", (target.arguments.as_bytes(), true)),
+            ("has_return", (has_return.as_bytes(), true)),
+            ("place_count", (places.as_bytes(), true)),
+        ]);
+        let (name, kind, attach_type) = match kind {
+            Trampoline::Lsm => ("policy_lsm", bpf_prog_type::BPF_PROG_TYPE_LSM, bpf_attach_type::BPF_LSM_MAC),
+            Trampoline::Fentry => {
+                ("policy_fentry", bpf_prog_type::BPF_PROG_TYPE_TRACING, bpf_attach_type::BPF_TRACE_FENTRY)
+            }
+            Trampoline::Fexit => {
+                ("policy_fexit", bpf_prog_type::BPF_PROG_TYPE_TRACING, bpf_attach_type::BPF_TRACE_FEXIT)
+            }
+        };
+        let wanted =
+            Wanted { name, kind: kind as u32, attach_type: attach_type as u32, attach_btf_id: target.id };
+        let sizes = [("policy_places", places), ("text_places", places)];
+        // Atomics that tell what was there are older than cookies.
+        let object = if self.abilities.cookies {
+            tetragon_bpf::TRAMPOLINE_OBJECT
+        } else {
+            tetragon_bpf::TRAMPOLINE_PER_CPU_OBJECT
+        };
+        let loader = self.loader_of(object, &raw, &globals, &sizes)?;
+        let program = loader.load(&wanted)?;
+        drop(loader);
+        crate::kernel::sys::trim_memory();
+        let link = perf::attach_trampoline(std::os::fd::AsFd::as_fd(&program)).map_err(failed)?;
+        Ok(Attached::new(link))
+    }
+
+    /// Loads one of each, and attaches it for a moment.
+    pub(super) fn try_trampolines(
+        &mut self,
+        outcomes: &mut Vec<(&'static str, Result<(), ObjectError>, Duration)>,
+    ) {
+        type Try = fn(&mut PolicyKernel) -> Result<Attached, AttachError>;
+        let all: [(&'static str, bool, Try); 3] = [
+            ("policy_lsm", self.abilities.lsm, |kernel| kernel.attach_lsm(HookId(1), "file_open")),
+            ("policy_fentry", self.abilities.fentry, |kernel| {
+                kernel.attach_fentry(HookId(1), "security_file_open", false)
+            }),
+            ("policy_fexit", self.abilities.fentry, |kernel| {
+                kernel.attach_fentry(HookId(1), "security_file_open", true)
+            }),
+        ];
+        for (name, able, attach) in all {
+            if !able {
+                continue;
+            }
+            let started = Instant::now();
+            let outcome = match attach(self) {
+                Ok(attached) => {
+                    self.detach(attached);
+                    Ok(())
+                }
+                Err(AttachError::Program(error)) => Err(error),
+                Err(error) => Err(ObjectError::Object(error.to_string())),
+            };
+            outcomes.push((name, outcome, started.elapsed()));
+        }
+    }
+}
