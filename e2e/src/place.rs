@@ -37,6 +37,16 @@ pub const OLDEST_AND_NEWEST: &[Place] = &[Place::Native, vm("5.10"), vm("7.2")];
 pub const NATIVE_AND_ONE: &[Place] = &[Place::Native, vm("6.12")];
 /// This machine and every virtual machine.
 pub const EVERYWHERE: &[Place] = &[Place::Native, vm("5.10"), vm("6.1"), vm("6.12"), vm("7.2")];
+/// As [`VMS`], and again fully preemptible.
+pub const VMS_AND_PREEMPTIBLE: &[Place] = &[
+    vm("5.10"),
+    vm("6.1"),
+    vm("6.12"),
+    vm("7.2"),
+    preemptible("6.1"),
+    preemptible("6.12"),
+    preemptible("7.2"),
+];
 /// As [`EVERYWHERE`], and again fully preemptible.
 pub const EVERYWHERE_AND_PREEMPTIBLE: &[Place] = &[
     Place::Native,

@@ -23,7 +23,7 @@ const MANY: u32 = 10_000;
 
 pub(super) fn measure(env: &Env) -> Result<()> {
     let native = env.place().is_native();
-    let hooks: &[&str] = if native { &["tracepoint"] } else { &["tracepoint", "kprobe"] };
+    let hooks: &[&str] = if native { &["tracepoint"] } else { &["tracepoint", "kprobe", "fentry", "lsm"] };
     let calls = if native { CALLS } else { CALLS / 20 };
     for hook in hooks {
         env.record(format!("without/{hook}_call_ns"), fastest(env, None, calls)?);
@@ -78,6 +78,12 @@ pub(super) fn measure(env: &Env) -> Result<()> {
 fn text(kind: &str, metadata: &str, hook: &str, value: i64, action: &str) -> String {
     let (place, index) = match hook {
         "kprobe" => ("kprobes: [{call: sys_prctl, syscall: true, args: [{index: 0, type: int}]", 0),
+        "fentry" => (
+            "options: [{name: attach-method, value: fentry}], \
+             kprobes: [{call: sys_prctl, syscall: true, args: [{index: 0, type: int}]",
+            0,
+        ),
+        "lsm" => ("lsmhooks: [{hook: task_prctl, args: [{index: 0, type: int}]", 0),
         _ => ("tracepoints: [{subsystem: syscalls, event: sys_enter_prctl, args: [{index: 5, type: int}]", 5),
     };
     format!(

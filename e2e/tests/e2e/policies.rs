@@ -5,6 +5,7 @@ mod changes;
 mod numbers;
 mod process;
 mod texts;
+mod trampolines;
 mod values;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ pub(crate) fn suite() -> Suite {
         process::tests(),
         actions::tests(),
         changes::tests(),
+        trampolines::tests(),
     ]
     .concat();
     Suite::new("policies", OLDEST_AND_NEWEST, tests)

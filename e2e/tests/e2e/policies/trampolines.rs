@@ -1,0 +1,197 @@
+//! LSM hooks, and functions by fentry and fexit.
+
+use anyhow::{Context, Result, bail, ensure};
+use tetragon_api::tetragon::KprobeAction;
+use tetragon_api::tetragon::get_events_response::Event as Payload;
+use tetragon_api::tetragon::kprobe_argument::Arg;
+use tetragon_e2e::kit::expect::Expect;
+use tetragon_e2e::kit::{Env, EventExt, process};
+use tetragon_e2e::place::{NATIVE, VMS, VMS_AND_PREEMPTIBLE};
+use tetragon_e2e::{Test, test};
+
+use super::{At, MARK, PRCTL, policy, start, told};
+
+pub(super) fn tests() -> Vec<Test> {
+    vec![
+        test!(an_lsm_hook).on(VMS),
+        test!(nothing_gets_through_an_lsm_hook).on(VMS_AND_PREEMPTIBLE),
+        test!(a_kill_at_an_lsm_hook).on(VMS),
+        test!(functions_by_fentry).on(VMS),
+        test!(nothing_is_promised_at_fentry).on(VMS),
+        test!(a_kernel_without_lsm_hooks).on(NATIVE),
+    ]
+}
+
+/// open(2) for writing, cutting the file to nothing.
+const OPEN: &str = "2";
+const WRITE_AND_TRUNCATE: &str = "513";
+
+fn on_open(name: &str, options: &str, path: &str, actions: &str) -> String {
+    policy(
+        name,
+        &format!(
+            "{options}lsmhooks: [{{hook: file_open, args: [{{index: 0, type: file}}], \
+             selectors: [{{matchArgs: [{{index: 0, operator: Equal, values: ['{path}']}}], \
+             matchActions: [{actions}]}}]}}]"
+        ),
+    )
+}
+
+fn an_lsm_hook(env: &Env) -> Result<()> {
+    let watch = start(env)?;
+    let file = env.file("guarded");
+    std::fs::write(&file, "x")?;
+    let path = file.to_string_lossy().into_owned();
+    let error = "{action: Override, argError: -13}";
+    watch.agent.add_policy(&on_open("seen", "", &path, "{action: Post}"))?;
+    watch.agent.add_policy(&on_open("other", "", &format!("{path}x"), error))?;
+    let monitor = "options: [{name: policy-mode, value: monitor}], ";
+    watch.agent.add_policy(&on_open("monitored", monitor, &path, error))?;
+    let open = ["syscall", OPEN, &format!("s:{path}"), WRITE_AND_TRUNCATE, "0", ".", "exit", "0"];
+    let (ended, _) = watch.act(open)?;
+    super::expect_exactly(
+        &watch,
+        ended.pid,
+        &["monitored", "seen"].map(str::to_owned).into(),
+        "an open file",
+    )?;
+    ensure!(std::fs::read(&file)?.is_empty(), "a policy that only watches was enforced");
+    let of =
+        Expect::any().that("seen", move |event| event.policy() == Some("seen") && event.pid() == ended.pid);
+    let Some(Payload::ProcessLsm(event)) = watch.events.expect(&of)?.event else { bail!("no LSM event") };
+    ensure!(event.function_name == "file_open" && event.action() == KprobeAction::Post, "{event:?}");
+    let Some(Arg::FileArg(told)) = event.args.first().and_then(|it| it.arg.as_ref()) else {
+        bail!("no file: {event:?}")
+    };
+    ensure!(told.path == path, "{told:?}");
+
+    // Of two policies at one hook, the one that refuses counts.
+    std::fs::write(&file, "x")?;
+    watch.agent.add_policy(&on_open("refused", "", &path, error))?;
+    let (ended, _) = watch.act(open)?;
+    ensure!(std::fs::read(&file)? == b"x", "the file was opened all the same");
+    let of = Expect::any()
+        .that("refused", move |event| event.policy() == Some("refused") && event.pid() == ended.pid);
+    let Some(Payload::ProcessLsm(event)) = watch.events.expect(&of)?.event else { bail!("no LSM event") };
+    ensure!(event.action() == KprobeAction::Override, "{event:?}");
+    watch.agent.delete_policy("", "refused")?;
+    watch.act(open)?;
+    ensure!(std::fs::read(&file)?.is_empty(), "a policy that is gone was enforced");
+    watch.finish()
+}
+
+/// Several processes at once, so that one is preempted inside the program while another one runs it.
+fn nothing_gets_through_an_lsm_hook(env: &Env) -> Result<()> {
+    const PROCESSES: usize = 4;
+    const OPENS: usize = 300;
+    let watch = start(env)?;
+    let file = env.file("guarded");
+    std::fs::write(&file, "x")?;
+    let path = file.to_string_lossy().into_owned();
+    let actions = "{action: Override, argError: -1}, {action: NoPost}";
+    watch.agent.add_policy(&on_open("guard", "", &path, actions))?;
+    let mut line = Vec::new();
+    let argument = format!("s:{path}");
+    for _ in 0..OPENS {
+        line.extend(["syscall", OPEN, &argument, WRITE_AND_TRUNCATE, "0", "."]);
+    }
+    line.extend(["exit", "0"]);
+    let mut running = Vec::new();
+    for _ in 0..PROCESSES {
+        running.push(env.actor(&line)?.spawn().context("start the actor")?);
+    }
+    for mut child in running {
+        ensure!(child.wait()?.success(), "the actor failed");
+    }
+    ensure!(std::fs::read(&file)? == b"x", "a process got through");
+    let policies = watch.agent.policies()?;
+    let guard = policies.iter().find(|it| it.name == "guard").context("the policy is gone")?;
+    let matched = guard.figures.as_ref().map_or(0, |figures| figures.matched);
+    let made = (PROCESSES * OPENS) as u64;
+    ensure!(matched == made, "{matched} of {made} calls were looked at");
+    watch.finish()
+}
+
+fn a_kill_at_an_lsm_hook(env: &Env) -> Result<()> {
+    let watch = start(env)?;
+    let (file, mark) = (env.file("guarded"), env.file("after"));
+    std::fs::write(&file, "x")?;
+    let path = file.to_string_lossy().into_owned();
+    watch.agent.add_policy(&on_open("kill", "", &path, "{action: Sigkill}"))?;
+    for _ in 0..10 {
+        let line = ["syscall", OPEN, &format!("s:{path}"), "0", "0", ".", "mkdir", &*mark.to_string_lossy()];
+        let (ended, _) = watch.act(line)?;
+        let pid = ended.expect_signal(9)?.pid;
+        ensure!(!mark.exists(), "the process went on after the signal");
+        ensure!(told(&watch.events.all(), pid).contains("kill"), "no event");
+    }
+    watch.finish()
+}
+
+const BY_FENTRY: &str = "options: [{name: attach-method, value: fentry}], ";
+
+fn functions_by_fentry(env: &Env) -> Result<()> {
+    let watch = start(env)?;
+    for (name, mark, returned) in
+        [("both", MARK, "-22"), ("other-value", MARK, "0"), ("other-mark", "32344", "-22")]
+    {
+        watch.agent.add_policy(&policy(
+            name,
+            &format!(
+                "{BY_FENTRY}{}, return: true, returnArg: {{index: 0, type: int}}, \
+                 selectors: [{{matchArgs: [{{index: 0, operator: Equal, values: ['{mark}']}}], \
+                 matchReturnArgs: [{{index: 0, operator: Equal, values: ['{returned}']}}]}}]}}]",
+                At::Kprobe.prctl("uint64")
+            ),
+        ))?;
+    }
+    let file = env.file("guarded");
+    std::fs::write(&file, "x")?;
+    let path = file.to_string_lossy().into_owned();
+    watch.agent.add_policy(&policy(
+        "opened",
+        &format!(
+            "{BY_FENTRY}kprobes: [{{call: security_file_open, syscall: false, args: [{{index: 0, type: file}}], \
+             selectors: [{{matchArgs: [{{index: 0, operator: Equal, values: ['{path}']}}]}}]}}]"
+        ),
+    ))?;
+    let open = format!("s:{path}");
+    let (ended, _) =
+        watch.act(["syscall", PRCTL, MARK, "77", ".", "syscall", OPEN, &open, "0", "0", ".", "exit", "0"])?;
+    super::expect_exactly(&watch, ended.pid, &["both", "opened"].map(str::to_owned).into(), "two calls")?;
+    let of =
+        Expect::any().that("both", move |event| event.policy() == Some("both") && event.pid() == ended.pid);
+    let Some(Payload::ProcessKprobe(event)) = watch.events.expect(&of)?.event else { bail!("no event") };
+    let returned = event.r#return.as_ref().and_then(|it| it.arg.as_ref());
+    ensure!(returned == Some(&Arg::IntArg(-22)), "{event:?}");
+    ensure!(event.args.get(1).and_then(|it| it.arg.as_ref()) == Some(&Arg::SizeArg(77)), "{event:?}");
+    watch.finish()
+}
+
+fn nothing_is_promised_at_fentry(env: &Env) -> Result<()> {
+    let watch = start(env)?;
+    let text = policy(
+        "kill",
+        &format!(
+            "{BY_FENTRY}{}, selectors: [{{matchActions: [{{action: Sigkill}}]}}]}}]",
+            At::Kprobe.prctl("int")
+        ),
+    );
+    let error = watch.agent.add_policy(&text).err().context("it was accepted")?;
+    let error = format!("{error:#}");
+    ensure!(error.contains("spec.kprobes[0]") && error.contains("LSM hook"), "{error}");
+    watch.finish()
+}
+
+fn a_kernel_without_lsm_hooks(env: &Env) -> Result<()> {
+    let modules = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+    if modules.split(',').any(|module| module.trim() == "bpf") {
+        // Then there is nothing to refuse; that it works is shown in the machines.
+        return process::run(&mut env.actor(["exit", "0"])?).map(drop);
+    }
+    let watch = start(env)?;
+    let error = watch.agent.add_policy(&on_open("guard", "", "/x", "{action: Post}"));
+    let error = format!("{:#}", error.err().context("it was accepted")?);
+    ensure!(error.contains("spec.lsmhooks[0]"), "{error}");
+    watch.finish()
+}
