@@ -1,6 +1,7 @@
 //! Tracing policies: what matches, what does not, what is told, what is done.
 
 mod actions;
+mod capabilities;
 mod changes;
 mod files;
 mod net;
@@ -27,6 +28,7 @@ pub(crate) fn suite() -> Suite {
         values::tests(),
         net::tests(),
         files::tests(),
+        capabilities::tests(),
         process::tests(),
         actions::tests(),
         changes::tests(),
