@@ -1,6 +1,7 @@
 //! Tracing policies: what matches, what does not, what is told, what is done.
 
 mod actions;
+mod buffers;
 mod capabilities;
 mod changes;
 mod files;
@@ -28,6 +29,7 @@ pub(crate) fn suite() -> Suite {
         values::tests(),
         net::tests(),
         files::tests(),
+        buffers::tests(),
         capabilities::tests(),
         process::tests(),
         actions::tests(),
