@@ -212,6 +212,27 @@ static __always_inline void read_iovecs(struct policy_scratch *s, struct capture
 	s->used += (c->len + 7) & ~7U;
 }
 
+/* How many bytes the call says that it filled. */
+static __always_inline __s64 returned_size(struct policy_scratch *s, struct plan *plan)
+{
+	__u32 capture = plan->reader[PLAN_READERS].capture;
+
+	/* The upper half of the register of an int means nothing. */
+	if (capture == CAPTURE_INT || capture == CAPTURE_S32)
+		return (__s32)s->returned;
+	return s->returned;
+}
+
+/* What lies behind what the call filled is not of the call. */
+static __always_inline void limit_to_returned(struct captured *c, __s64 size)
+{
+	c->value = size > 0 ? size : 0;
+	if (c->value > c->len)
+		return;
+	c->len = c->value;
+	c->flags &= ~CAPTURED_TRUNCATED;
+}
+
 /* The first segment of an iterator over user memory. */
 static __always_inline void read_iov_iter(struct policy_scratch *s, struct captured *c, struct iov_iter *iter)
 {
@@ -523,7 +544,7 @@ __noinline int arg_load(__u32 place, __u32 index)
 		break;
 	case CAPTURE_CHAR_BUF:
 		if (reader->flags & READER_AT_RETURN && !reader->size.kind)
-			size = s->returned;
+			size = returned_size(s, plan);
 		read_buffer(s, c, value, size);
 		break;
 	case CAPTURE_CONST_BUF:
@@ -531,6 +552,8 @@ __noinline int arg_load(__u32 place, __u32 index)
 		break;
 	case CAPTURE_CHAR_IOVEC:
 		read_iovecs(s, c, index, value, size);
+		if (reader->flags & READER_AT_RETURN)
+			limit_to_returned(c, returned_size(s, plan));
 		break;
 	case CAPTURE_IOV_ITER:
 		read_iov_iter(s, c, (void *)value);

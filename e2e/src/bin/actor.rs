@@ -17,6 +17,9 @@ use std::process::{Command, ExitStatus, exit};
 use std::time::Duration;
 use std::{fs, io, ptr, thread};
 
+#[path = "actor/net.rs"]
+mod net;
+
 type Line<'a> = &'a [CString];
 
 /// How the actor ends when it cannot do what it was told: all exit statuses belong to the tests.
@@ -70,6 +73,10 @@ fn perform(line: Line<'_>) -> ! {
         b"syscall" => system_call(rest),
         b"prctls" => prctls(rest),
         b"connect" => connect(rest),
+        b"udp" => net::udp(rest),
+        b"tcp" => net::tcp(rest),
+        b"icmp" => net::icmp(rest),
+        b"name-loopback" => net::name_loopback(rest),
         b"timed-prctls" => timed_prctls(rest),
         other => broken(&format!("unknown verb {:?}", String::from_utf8_lossy(other))),
     }
@@ -142,7 +149,8 @@ fn kill_self(signal: i32) -> ! {
 }
 
 /// `syscall NUMBER [ARGUMENT]... . ...`: a system call whose outcome does not matter. An argument is a number, `s:TEXT`
-/// (a pointer to it) or `unmapped` (a pointer to a page that is not there yet).
+/// (a pointer to it), `h:HEX` (to these bytes), `v:TEXT|TEXT|...` (to an array of vectors of these) or `unmapped` (to a
+/// page that is not there yet).
 fn system_call(line: Line<'_>) -> ! {
     let (call, mut rest) = leading_number(line);
     let mut arguments = [0i64; 6];
@@ -158,6 +166,12 @@ fn system_call(line: Line<'_>) -> ! {
         *slot = if bytes.starts_with(b"s:") {
             // SAFETY: within the word, whose end is that of the text.
             unsafe { word.as_ptr().add(2) as i64 }
+        } else if let Some(digits) = bytes.strip_prefix(b"h:") {
+            let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+            let bytes: Option<Vec<u8>> = digits.chunks(2).map(pair).collect();
+            bytes.unwrap_or_else(|| broken("no bytes")).leak().as_mut_ptr() as i64
+        } else if let Some(texts) = bytes.strip_prefix(b"v:") {
+            vectors(texts)
         } else if bytes == b"unmapped" {
             fresh_page()
         } else {
@@ -169,6 +183,16 @@ fn system_call(line: Line<'_>) -> ! {
     // SAFETY: pointers are to words of the command line or to a page of ours, or meant to be wrong.
     unsafe { libc::syscall(call.into(), a, b, c, d, e, f) };
     perform(rest)
+}
+
+/// An array of vectors, for as long as the process lives; the kernel may write into them.
+fn vectors(texts: &[u8]) -> i64 {
+    let vector = |text: &[u8]| {
+        let text = text.to_vec().leak();
+        libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: text.len() }
+    };
+    let all: Vec<libc::iovec> = texts.split(|byte| *byte == b'|').map(vector).collect();
+    all.leak().as_ptr() as i64
 }
 
 /// `prctls COUNT OPTION ...`: that many calls of prctl(2), which fail.

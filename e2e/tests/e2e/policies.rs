@@ -1,7 +1,11 @@
 //! Tracing policies: what matches, what does not, what is told, what is done.
 
 mod actions;
+mod buffers;
+mod capabilities;
 mod changes;
+mod files;
+mod net;
 mod numbers;
 mod process;
 mod texts;
@@ -10,7 +14,11 @@ mod values;
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use tetragon_api::tetragon::get_events_response::Event as Payload;
+use tetragon_api::tetragon::kprobe_argument::Arg;
+use tetragon_api::tetragon::{KprobeArgument, ProcessKprobe};
+use tetragon_e2e::kit::expect::Expect;
 use tetragon_e2e::kit::{Env, Event, EventExt, Launch, Watch};
 use tetragon_e2e::place::OLDEST_AND_NEWEST;
 use tetragon_e2e::{Suite, Test};
@@ -20,6 +28,10 @@ pub(crate) fn suite() -> Suite {
         numbers::tests(),
         texts::tests(),
         values::tests(),
+        net::tests(),
+        files::tests(),
+        buffers::tests(),
+        capabilities::tests(),
         process::tests(),
         actions::tests(),
         changes::tests(),
@@ -94,4 +106,30 @@ fn expect_exactly(watch: &Watch<'_>, pid: u32, expected: &BTreeSet<String>, what
     let extra: Vec<&String> = told.difference(expected).collect();
     ensure!(missing.is_empty() && extra.is_empty(), "{what}: no event of {missing:?}, events of {extra:?}");
     Ok(())
+}
+
+/// The events of the policy about the process, kprobes' all, once there is one.
+fn kprobes(watch: &Watch<'_>, name: &str, pid: u32) -> Result<Vec<ProcessKprobe>> {
+    let policy = name.to_owned();
+    let of = Expect::any().that(format!("policy = {name}, pid = {pid}"), move |event| {
+        event.policy() == Some(&policy) && event.pid() == pid
+    });
+    watch.events.expect(&of)?;
+    let payload = |event: Event| match event.event {
+        Some(Payload::ProcessKprobe(it)) => Ok(it),
+        other => bail!("no kprobe event: {other:?}"),
+    };
+    watch.events.matching(&of).into_iter().map(payload).collect()
+}
+
+/// The only one of them.
+fn only(watch: &Watch<'_>, name: &str, pid: u32) -> Result<ProcessKprobe> {
+    let mut all = kprobes(watch, name, pid)?;
+    ensure!(all.len() == 1, "{} events of {name}: {all:#?}", all.len());
+    all.pop().context("no event")
+}
+
+fn arg(event: &ProcessKprobe, position: usize) -> Result<&Arg> {
+    let argument: Option<&KprobeArgument> = event.args.get(position);
+    argument.and_then(|it| it.arg.as_ref()).with_context(|| format!("no argument {position}: {event:?}"))
 }

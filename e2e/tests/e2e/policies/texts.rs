@@ -82,7 +82,8 @@ fn end(text: &str, length: usize) -> String {
     text[text.len() - length..].to_owned()
 }
 
-fn matches(operator: &str, values: &[String], text: &str) -> bool {
+/// Whether a text matches, as the contract has it.
+pub(super) fn matches(operator: &str, values: &[String], text: &str) -> bool {
     let any = |test: &dyn Fn(&str) -> bool| values.iter().any(|value| test(value));
     match operator {
         "Equal" => any(&|value| text == value),

@@ -1,95 +1,24 @@
 //! What is read of arguments, and shown.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use tetragon_api::tetragon::get_events_response::Event as Payload;
 use tetragon_api::tetragon::kprobe_argument::Arg;
-use tetragon_api::tetragon::{KprobeArgument, ProcessKprobe};
 use tetragon_e2e::kit::expect::Expect;
-use tetragon_e2e::kit::{Env, EventExt, Watch};
+use tetragon_e2e::kit::{Env, EventExt};
 use tetragon_e2e::place::VMS;
 use tetragon_e2e::{Test, test};
 
-use super::{At, MARK, PRCTL, policy, start};
+use super::{At, MARK, PRCTL, arg, only, policy, start};
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
-        test!(a_file_by_its_path).on(VMS),
-        test!(a_descriptor_by_its_path).on(VMS),
         test!(bytes_of_a_buffer).on(VMS),
         test!(a_program_before_it_runs).on(VMS),
         test!(what_a_call_returns).on(VMS),
         test!(an_argument_that_is_not_there_yet),
         test!(a_text_inside_a_tracepoints_record),
-        test!(a_socket).on(VMS),
         test!(a_list_of_functions).on(VMS),
     ]
-}
-
-/// The only event of the policy about the process, a kprobe's.
-fn only(watch: &Watch<'_>, name: &'static str, pid: u32) -> Result<ProcessKprobe> {
-    let of = Expect::any().that(format!("policy = {name}, pid = {pid}"), move |event| {
-        event.policy() == Some(name) && event.pid() == pid
-    });
-    watch.events.expect(&of)?;
-    let all = watch.events.matching(&of);
-    ensure!(all.len() == 1, "{} events of {name}", all.len());
-    match all.into_iter().next().and_then(|event| event.event) {
-        Some(Payload::ProcessKprobe(it)) => Ok(it),
-        other => bail!("no kprobe event: {other:?}"),
-    }
-}
-
-fn arg(event: &ProcessKprobe, position: usize) -> Result<&Arg> {
-    let argument: Option<&KprobeArgument> = event.args.get(position);
-    argument.and_then(|it| it.arg.as_ref()).with_context(|| format!("no argument {position}: {event:?}"))
-}
-
-fn a_file_by_its_path(env: &Env) -> Result<()> {
-    let watch = start(env)?;
-    let file = env.file("secret");
-    std::fs::write(&file, "x")?;
-    let path = file.to_string_lossy().into_owned();
-    for (name, operator, value) in [
-        ("file-equal", "Equal", path.clone()),
-        ("file-prefix", "Prefix", path[..path.len() - 2].to_owned()),
-        ("file-postfix", "Postfix", "/secret".to_owned()),
-        ("file-other", "Equal", format!("{path}x")),
-    ] {
-        watch.agent.add_policy(&policy(
-            name,
-            &format!(
-                "kprobes: [{{call: security_file_open, syscall: false, args: [{{index: 0, type: file}}], \
-                 selectors: [{{matchArgs: [{{index: 0, operator: {operator}, values: ['{value}']}}]}}]}}]"
-            ),
-        ))?;
-    }
-    // open(2), read only
-    let (ended, _) = watch.act(["syscall", "2", &format!("s:{path}"), "0", "0", ".", "exit", "0"])?;
-    for name in ["file-equal", "file-prefix", "file-postfix"] {
-        let event = only(&watch, name, ended.pid)?;
-        let Arg::FileArg(told) = arg(&event, 0)? else { bail!("no file: {event:?}") };
-        ensure!(told.path == path && told.permission.starts_with("-rw"), "{told:?}");
-        ensure!(event.function_name == "security_file_open", "{event:?}");
-    }
-    ensure!(!super::told(&watch.events.all(), ended.pid).contains("file-other"), "another file matched");
-    watch.finish()
-}
-
-fn a_descriptor_by_its_path(env: &Env) -> Result<()> {
-    let watch = start(env)?;
-    watch.agent.add_policy(&policy(
-        "descriptor",
-        "kprobes: [{call: sys_write, syscall: true, args: [{index: 0, type: fd}, {index: 2, type: size_t}], \
-         selectors: [{matchArgs: [{index: 0, operator: Equal, values: [/dev/null]}, \
-         {index: 2, operator: Equal, values: ['7']}]}]}]",
-    ))?;
-    // The standard input of tests is /dev/null; that it cannot be written does not matter.
-    let (ended, _) = watch.act(["syscall", "1", "0", "s:seven77", "7", ".", "exit", "0"])?;
-    let event = only(&watch, "descriptor", ended.pid)?;
-    let Arg::FileArg(told) = arg(&event, 0)? else { bail!("no file: {event:?}") };
-    ensure!(told.path == "/dev/null" && told.permission.starts_with('c'), "{told:?}");
-    ensure!(arg(&event, 1)? == &Arg::SizeArg(7), "{event:?}");
-    watch.finish()
 }
 
 fn bytes_of_a_buffer(env: &Env) -> Result<()> {
@@ -197,49 +126,6 @@ fn a_text_inside_a_tracepoints_record(env: &Env) -> Result<()> {
     let (ended, _) = watch.act(["exit", "0"])?;
     let told = super::told(&watch.events.all(), ended.pid);
     ensure!(told == std::collections::BTreeSet::from(["executed".to_owned()]), "{told:?}");
-    watch.finish()
-}
-
-/// Addresses, ports, family, protocol, state; families apart from each other.
-fn a_socket(env: &Env) -> Result<()> {
-    let watch = start(env)?;
-    let cases = [
-        ("to", "DAddr", "127.0.0.0/8", true),
-        ("to-other", "DAddr", "'10.0.0.0/8', '192.0.2.1'", false),
-        ("not-to", "NotDAddr", "127.0.0.0/8", false),
-        ("not-to-other", "NotDAddr", "10.0.0.0/8", true),
-        // No value of its family: it is neither in the networks nor out of them.
-        ("not-to-v6", "NotDAddr", "'fc00::/7'", false),
-        ("port", "DPort", "'8000:9000'", true),
-        ("not-port", "NotDPort", "'80', '8765'", false),
-        ("privileged", "DPortPriv", "", false),
-        ("family", "Family", "AF_INET", true),
-        ("other-family", "Family", "AF_INET6", false),
-        ("protocol", "Protocol", "IPPROTO_TCP", true),
-        ("other-protocol", "Protocol", "IPPROTO_UDP", false),
-    ];
-    watch.agent.add_policies(cases.iter().map(|(name, operator, values, _)| {
-        policy(
-            name,
-            &format!(
-                "kprobes: [{{call: tcp_connect, syscall: false, args: [{{index: 0, type: sock}}], \
-                 selectors: [{{matchArgs: [{{index: 0, operator: {operator}, values: [{values}]}}]}}]}}]"
-            ),
-        )
-    }))?;
-    let (ended, _) = watch.act(["connect", "127.0.0.1:8765", "exit", "0"])?;
-    let expected =
-        cases.iter().filter(|(.., matches)| *matches).map(|(name, ..)| (*name).to_owned()).collect();
-    super::expect_exactly(&watch, ended.pid, &expected, "a connection")?;
-    let event = only(&watch, "to", ended.pid)?;
-    let Arg::SockArg(sock) = arg(&event, 0)? else { bail!("no socket: {event:?}") };
-    ensure!(
-        sock.daddr == "127.0.0.1"
-            && sock.dport == 8765
-            && sock.family == "AF_INET"
-            && sock.protocol == "IPPROTO_TCP",
-        "{sock:?}"
-    );
     watch.finish()
 }
 
