@@ -1,9 +1,15 @@
 //! Tracing policies: what matches, what does not, what is told, what is done.
 
 mod actions;
+mod capability_sets;
 mod changes;
+mod credentials;
+mod lists;
+mod module;
 mod numbers;
+mod objects;
 mod process;
+mod returns;
 mod texts;
 mod values;
 
@@ -22,6 +28,12 @@ pub(crate) fn suite() -> Suite {
         process::tests(),
         actions::tests(),
         changes::tests(),
+        credentials::tests(),
+        capability_sets::tests(),
+        objects::tests(),
+        module::tests(),
+        lists::tests(),
+        returns::tests(),
     ]
     .concat();
     Suite::new("policies", OLDEST_AND_NEWEST, tests)

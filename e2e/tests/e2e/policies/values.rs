@@ -26,7 +26,7 @@ pub(super) fn tests() -> Vec<Test> {
 }
 
 /// The only event of the policy about the process, a kprobe's.
-fn only(watch: &Watch<'_>, name: &'static str, pid: u32) -> Result<ProcessKprobe> {
+pub(super) fn only(watch: &Watch<'_>, name: &'static str, pid: u32) -> Result<ProcessKprobe> {
     let of = Expect::any().that(format!("policy = {name}, pid = {pid}"), move |event| {
         event.policy() == Some(name) && event.pid() == pid
     });
@@ -39,7 +39,7 @@ fn only(watch: &Watch<'_>, name: &'static str, pid: u32) -> Result<ProcessKprobe
     }
 }
 
-fn arg(event: &ProcessKprobe, position: usize) -> Result<&Arg> {
+pub(super) fn arg(event: &ProcessKprobe, position: usize) -> Result<&Arg> {
     let argument: Option<&KprobeArgument> = event.args.get(position);
     argument.and_then(|it| it.arg.as_ref()).with_context(|| format!("no argument {position}: {event:?}"))
 }
