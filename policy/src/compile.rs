@@ -150,6 +150,14 @@ impl Compiler<'_, '_> {
         }
         let prefix = prefix.unwrap_or_default();
         let bare = function.strip_prefix(prefix).unwrap_or(function);
+        // A system call without arguments has one function for all interfaces, and its types are under that name.
+        let shared = format!("__do_{bare}");
+        if bare.starts_with("sys_") && self.kernel.has_function(&shared) {
+            let problem = "this kernel's types know no such function";
+            let remedy = format!("write call: {shared}, syscall: false");
+            self.errors.push(Diagnostic::new(path.clone(), problem).value(function).remedy(remedy));
+            return None;
+        }
         let names = self.kernel.functions().filter_map(|name| name.strip_prefix(prefix));
         let diagnostic = Diagnostic::new(path.clone(), "this kernel has no such function").value(function);
         self.errors.push(match nearest(bare, names) {

@@ -71,6 +71,8 @@ fn perform(line: Line<'_>) -> ! {
         b"rmdir-cwd" => remove_cwd(rest),
         b"failed-exec" => failed_exec(rest),
         b"syscall" => system_call(rest),
+        b"syscall32" => system_call_32(rest),
+        b"perf-probe" => perf_probe(rest),
         b"prctls" => prctls(rest),
         b"connect" => connect(rest),
         b"udp" => net::udp(rest),
@@ -152,6 +154,49 @@ fn kill_self(signal: i32) -> ! {
 /// (a pointer to it), `h:HEX` (to these bytes), `v:TEXT|TEXT|...` (to an array of vectors of these) or `unmapped` (to a
 /// page that is not there yet).
 fn system_call(line: Line<'_>) -> ! {
+    let (call, [a, b, c, d, e, f], rest) = call_of(line);
+    // SAFETY: pointers are to words of the command line, to bytes or to a page of ours, or meant to be wrong.
+    unsafe { libc::syscall(call.into(), a, b, c, d, e, f) };
+    perform(rest)
+}
+
+/// `syscall32 NUMBER [ARGUMENT]... . ...`: as `syscall`, by the interface of 32-bit programs, which takes numbers only,
+/// and here up to five.
+fn system_call_32(line: Line<'_>) -> ! {
+    let (call, arguments, rest) = call_of(line);
+    interrupt_80(call, arguments);
+    perform(rest)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn interrupt_80(call: i32, [a, b, c, d, e, _]: [i64; 6]) {
+    // SAFETY: the kernel gets numbers, not pointers. It keeps all registers but those named; rbx is not ours to name.
+    unsafe {
+        std::arch::asm!(
+            "xchg {first}, rbx",
+            "int 0x80",
+            "xchg {first}, rbx",
+            first = inout(reg) a => _,
+            inlateout("rax") i64::from(call) => _,
+            in("rcx") b,
+            in("rdx") c,
+            in("rsi") d,
+            in("rdi") e,
+            lateout("r8") _,
+            lateout("r9") _,
+            lateout("r10") _,
+            lateout("r11") _,
+        );
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn interrupt_80(_: i32, _: [i64; 6]) {
+    broken("32-bit calls are known of x86 only");
+}
+
+/// The number of a system call, its arguments, and what follows the dot.
+fn call_of(line: Line<'_>) -> (i32, [i64; 6], Line<'_>) {
     let (call, mut rest) = leading_number(line);
     let mut arguments = [0i64; 6];
     let mut used = 0;
@@ -167,9 +212,7 @@ fn system_call(line: Line<'_>) -> ! {
             // SAFETY: within the word, whose end is that of the text.
             unsafe { word.as_ptr().add(2) as i64 }
         } else if let Some(digits) = bytes.strip_prefix(b"h:") {
-            let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-            let bytes: Option<Vec<u8>> = digits.chunks(2).map(pair).collect();
-            bytes.unwrap_or_else(|| broken("no bytes")).leak().as_mut_ptr() as i64
+            hexadecimal(digits).leak().as_mut_ptr() as i64
         } else if let Some(texts) = bytes.strip_prefix(b"v:") {
             vectors(texts)
         } else if bytes == b"unmapped" {
@@ -179,9 +222,29 @@ fn system_call(line: Line<'_>) -> ! {
             text.parse().unwrap_or_else(|_| broken(&format!("{text:?} is no argument")))
         };
     }
-    let [a, b, c, d, e, f] = arguments;
-    // SAFETY: pointers are to words of the command line or to a page of ours, or meant to be wrong.
-    unsafe { libc::syscall(call.into(), a, b, c, d, e, f) };
+    (call, arguments, rest)
+}
+
+fn hexadecimal(digits: &[u8]) -> Vec<u8> {
+    let byte =
+        |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
+    bytes.unwrap_or_else(|| broken("not hexadecimal"))
+}
+
+/// `perf-probe TYPE FUNCTION OFFSET ...`: opens a perf event of a kprobe there; TYPE is the number that the kernel gives
+/// to such events.
+fn perf_probe(line: Line<'_>) -> ! {
+    let (kind, line) = leading_number(line);
+    let (function, line) = word(line, "function");
+    let (offset, rest) = leading_number(line);
+    // linux/perf_event.h: type, size, ..., at 56 kprobe_func, at 64 probe_offset.
+    let mut attr = [0u64; 16];
+    attr[0] = u64::from(kind.unsigned_abs()) | 128 << 32;
+    attr[7] = function.as_ptr() as u64;
+    attr[8] = u64::from(offset.unsigned_abs());
+    // SAFETY: the structure is as large as it says, and its text ends with NUL.
+    unsafe { libc::syscall(libc::SYS_perf_event_open, attr.as_ptr(), -1, 0, -1, 0) };
     perform(rest)
 }
 

@@ -59,6 +59,7 @@ impl EventExt for Event {
         match self.event.as_ref()? {
             Payload::ProcessKprobe(it) => Some(&it.policy_name),
             Payload::ProcessTracepoint(it) => Some(&it.policy_name),
+            Payload::ProcessLsm(it) => Some(&it.policy_name),
             _ => None,
         }
     }
@@ -69,6 +70,7 @@ impl EventExt for Event {
             Payload::ProcessExit(it) => it.process.as_ref(),
             Payload::ProcessKprobe(it) => it.process.as_ref(),
             Payload::ProcessTracepoint(it) => it.process.as_ref(),
+            Payload::ProcessLsm(it) => it.process.as_ref(),
             _ => None,
         }
     }

@@ -2,12 +2,17 @@
 
 mod actions;
 mod buffers;
-mod capabilities;
+mod capability_sets;
 mod changes;
+mod credentials;
 mod files;
+mod lists;
+mod module;
 mod net;
 mod numbers;
+mod objects;
 mod process;
+mod returns;
 mod texts;
 mod trampolines;
 mod values;
@@ -31,11 +36,16 @@ pub(crate) fn suite() -> Suite {
         net::tests(),
         files::tests(),
         buffers::tests(),
-        capabilities::tests(),
         process::tests(),
         actions::tests(),
         changes::tests(),
         trampolines::tests(),
+        credentials::tests(),
+        capability_sets::tests(),
+        objects::tests(),
+        module::tests(),
+        lists::tests(),
+        returns::tests(),
     ]
     .concat();
     Suite::new("policies", OLDEST_AND_NEWEST, tests)

@@ -55,6 +55,13 @@ fn functions_that_do_not_exist_are_all_told() {
         ]
     );
     assert_eq!(
+        refused("kprobes: [{call: sys_getppid}]"),
+        [
+            "spec.kprobes[0].call: \"__x64_sys_getppid\": this kernel's types know no such function; write call: \
+             __do_sys_getppid, syscall: false"
+        ]
+    );
+    assert_eq!(
         refused("lsmhooks: [{hook: file_opened}]"),
         [
             "spec.lsmhooks[0].hook: \"bpf_lsm_file_opened\": this kernel has no such function; did you mean \"file_open\"?"

@@ -1,5 +1,6 @@
 //! Attaching the matcher's programs.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -99,18 +100,24 @@ fn kprobe_type() -> io::Result<u32> {
     text.trim().parse().map_err(io::Error::other)
 }
 
-/// The address of a function.
-fn address_of(function: &str) -> io::Result<u64> {
+/// The addresses of functions. The kernel takes long to list its symbols, so they are read once for all.
+fn addresses_of<'a>(functions: impl Iterator<Item = &'a str>) -> io::Result<HashMap<&'a str, u64>> {
+    let wanted: HashSet<&str> = functions.collect();
     let symbols = fs::read_to_string("/proc/kallsyms")?;
-    let found = symbols.lines().find_map(|line| {
+    let mut found = HashMap::with_capacity(wanted.len());
+    for line in symbols.lines() {
         let mut words = line.split_whitespace();
-        let address = words.next()?;
-        let is_code = words.next()?.eq_ignore_ascii_case("t");
-        (is_code && words.next()? == function).then(|| u64::from_str_radix(address, 16).ok())?
-    });
-    found
-        .filter(|address| *address != 0)
-        .ok_or_else(|| io::Error::other("/proc/kallsyms does not tell its address"))
+        let (Some(address), Some(kind), Some(name)) = (words.next(), words.next(), words.next()) else {
+            continue;
+        };
+        let Some(function) = wanted.get(name).filter(|_| kind.eq_ignore_ascii_case("t")) else { continue };
+        match u64::from_str_radix(address, 16) {
+            // Who may not see addresses gets zeros.
+            Ok(0) | Err(_) => {}
+            Ok(address) => _ = found.entry(*function).or_insert(address),
+        }
+    }
+    Ok(found)
 }
 
 fn tracepoint_id(tracefs: &Path, subsystem: &str, event: &str) -> io::Result<u64> {
@@ -139,7 +146,16 @@ impl PolicyKernel {
         if functions.len() > 1 && self.abilities.kprobe_multi && !one_by_one {
             return self.attach_multi(functions, returns);
         }
-        functions.iter().map(|(hook, name)| self.attach_function(*hook, name, returns)).collect()
+        let addresses = if self.abilities.cookies || returns || functions.is_empty() {
+            HashMap::new()
+        } else {
+            addresses_of(functions.iter().map(|(_, name)| name.as_str()))
+                .map_err(|error| AttachError::at(&"/proc/kallsyms", error, ""))?
+        };
+        let attach = |(hook, name): &(HookId, String)| {
+            self.attach_function(*hook, name, returns, addresses.get(name.as_str()).copied())
+        };
+        functions.iter().map(attach).collect()
     }
 
     fn attach_multi(
@@ -165,7 +181,13 @@ impl PolicyKernel {
         Ok(vec![Attached::new(link); functions.len()])
     }
 
-    fn attach_function(&mut self, hook: HookId, name: &str, returns: bool) -> Result<Attached, AttachError> {
+    fn attach_function(
+        &mut self,
+        hook: HookId,
+        name: &str,
+        returns: bool,
+        address: Option<u64>,
+    ) -> Result<Attached, AttachError> {
         let place = Place::Function(name.to_owned());
         let failed = |error: io::Error| {
             let hint = match error.raw_os_error() {
@@ -180,7 +202,8 @@ impl PolicyKernel {
         self.ensure(&[program])?;
         let mut at = None;
         if !self.abilities.cookies && !returns {
-            let address = address_of(name).map_err(failed)?;
+            let unknown = || failed(io::Error::other("/proc/kallsyms does not tell its address"));
+            let address = address.ok_or_else(unknown)?;
             at = Some(address);
             self.map("hooks_by_address")
                 .and_then(|map| maps::update(map, &address.to_ne_bytes(), &hook.0.to_ne_bytes()))

@@ -15,7 +15,7 @@ pub(super) fn tests() -> Vec<Test> {
 }
 
 /// Type, bits, whether signed.
-const TYPES: [(&str, u32, bool); 10] = [
+pub(super) const TYPES: [(&str, u32, bool); 10] = [
     ("int8", 8, true),
     ("uint8", 8, false),
     ("int16", 16, true),
@@ -29,7 +29,7 @@ const TYPES: [(&str, u32, bool); 10] = [
 ];
 
 /// Operator, values. Those below zero are for signed types only; sets of more than four are looked up.
-const FILTERS: [(&str, &[i128]); 16] = [
+pub(super) const FILTERS: [(&str, &[i128]); 16] = [
     ("Equal", &[5]),
     ("Equal", &[5, 9, 100]),
     ("Equal", &[-3]),
@@ -51,13 +51,13 @@ const FILTERS: [(&str, &[i128]); 16] = [
 const CALLS: [i64; 13] = [0, 1, 4, 5, 6, 9, 64, 100, 127, 128, -3, -4, 1 << 40];
 
 /// What the argument is, read as that type.
-fn read(call: i64, bits: u32, signed: bool) -> i128 {
+pub(super) fn read(call: i64, bits: u32, signed: bool) -> i128 {
     let low = u128::from(call.cast_unsigned()) & ((1 << bits) - 1);
     let value = i128::try_from(low).unwrap_or_default();
     if signed && value >> (bits - 1) & 1 == 1 { value - (1 << bits) } else { value }
 }
 
-fn matches(operator: &str, values: &[i128], it: i128) -> bool {
+pub(super) fn matches(operator: &str, values: &[i128], it: i128) -> bool {
     match operator {
         "Equal" | "InMap" => values.contains(&it),
         "NotEqual" | "NotInMap" => !values.contains(&it),

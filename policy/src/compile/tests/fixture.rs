@@ -27,6 +27,7 @@ impl Fixture {
         types.function("bpf_lsm_file_open", &[("file", file)]);
         types.function("vfs_open", &[("path", file), ("name", text)]);
         types.function("vfs_close", &[]);
+        types.function("__do_sys_getppid", &[]);
         for call in ["openat", "read", "write"] {
             types.function(&format!("__x64_sys_{call}"), &[("regs", registers)]);
         }
