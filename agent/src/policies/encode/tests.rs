@@ -183,6 +183,19 @@ fn what_has_no_room_or_no_sensor_is_refused_with_its_place() {
     first.actions = vec![Action::Override { error: -1 }];
     hook.selectors = vec![first];
     assert!(refusal(&hook).contains("matchActions[0].action: \"Override\""), "{}", refusal(&hook));
+    hook.attach = Attach::Uprobe { path: "/bin/sh".to_owned(), symbols: vec!["main".to_owned()] };
+    assert!(refusal(&hook).contains("no sensor for uprobes"), "{}", refusal(&hook));
+}
+
+#[test]
+fn a_security_hook_returns_an_error_within_what_it_may() {
+    let mut hook = hook();
     hook.attach = Attach::Lsm { hook: "file_open".to_owned() };
-    assert!(refusal(&hook).contains("no sensor for LSM hooks"), "{}", refusal(&hook));
+    for (error, value) in [(-13, 13), (0, 0), (5, 0), (-5000, 4095), (i32::MIN, 4095)] {
+        let mut first = selector();
+        first.actions = vec![Action::Override { error }];
+        hook.selectors = vec![first];
+        let action = encoded(&hook, &mut Kept::default()).selector[0].action[0];
+        assert_eq!((u32::from(action.kind), action.value), (action_kind::OVERRIDE, value), "{error}");
+    }
 }
