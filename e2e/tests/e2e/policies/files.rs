@@ -158,7 +158,11 @@ fn a_descriptor_by_its_path(env: &Env) -> Result<()> {
 }
 
 fn a_name_before_it_is_resolved(env: &Env) -> Result<()> {
-    let hook = Hook { function: "do_filp_open", syscall: false, index: 1, ty: "filename", resolved: false };
+    // Renamed in 7.x.
+    let symbols = std::fs::read_to_string("/proc/kallsyms")?;
+    let is_old = symbols.lines().any(|line| line.ends_with(" do_filp_open"));
+    let function = if is_old { "do_filp_open" } else { "do_file_open" };
+    let hook = Hook { function, syscall: false, index: 1, ty: "filename", resolved: false };
     let content = |target: &Target| Arg::StringArg(target.used.clone());
     check(env, &hook, |watch, target| by_path(watch, OPEN, target, "0"), content)
 }
