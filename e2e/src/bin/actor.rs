@@ -17,6 +17,9 @@ use std::process::{Command, ExitStatus, exit};
 use std::time::Duration;
 use std::{fs, io, ptr, thread};
 
+#[path = "actor/races.rs"]
+mod races;
+
 type Line<'a> = &'a [CString];
 
 /// How the actor ends when it cannot do what it was told: all exit statuses belong to the tests.
@@ -71,6 +74,12 @@ fn perform(line: Line<'_>) -> ! {
         b"prctls" => prctls(rest),
         b"connect" => connect(rest),
         b"timed-prctls" => timed_prctls(rest),
+        b"block" => races::block(rest),
+        b"exit-pending" => races::exit_pending(rest),
+        b"thread-prctls" => races::thread_prctls(rest),
+        b"brief-threads" => races::brief_threads(rest),
+        b"waiting-reads" => races::waiting_reads(rest),
+        b"seeks" => races::seeks(rest),
         other => broken(&format!("unknown verb {:?}", String::from_utf8_lossy(other))),
     }
 }

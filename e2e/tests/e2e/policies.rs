@@ -4,6 +4,8 @@ mod actions;
 mod changes;
 mod numbers;
 mod process;
+mod quirks;
+mod returns;
 mod texts;
 mod values;
 
@@ -22,6 +24,8 @@ pub(crate) fn suite() -> Suite {
         process::tests(),
         actions::tests(),
         changes::tests(),
+        quirks::tests(),
+        returns::tests(),
     ]
     .concat();
     Suite::new("policies", OLDEST_AND_NEWEST, tests)
