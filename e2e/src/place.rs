@@ -31,13 +31,7 @@ pub const NATIVE: &[Place] = &[Place::Native];
 pub const VMS: &[Place] = &[vm("5.10"), vm("6.1"), vm("6.12"), vm("7.2")];
 /// The kernels that can be booted fully preemptible; 5.10 decides this when it is built.
 pub const PREEMPT_FULL: &[Place] = &[preemptible("6.1"), preemptible("6.12"), preemptible("7.2")];
-/// This machine, and the oldest and the newest kernel: for what takes long and differs little between kernels.
-pub const OLDEST_AND_NEWEST: &[Place] = &[Place::Native, vm("5.10"), vm("7.2")];
-/// This machine, and one virtual machine: for what depends on user space.
-pub const NATIVE_AND_ONE: &[Place] = &[Place::Native, vm("6.12")];
-/// This machine and every virtual machine.
-pub const EVERYWHERE: &[Place] = &[Place::Native, vm("5.10"), vm("6.1"), vm("6.12"), vm("7.2")];
-/// As [`VMS`], and again fully preemptible.
+/// Every kernel in a virtual machine, and again fully preemptible.
 pub const VMS_AND_PREEMPTIBLE: &[Place] = &[
     vm("5.10"),
     vm("6.1"),
@@ -47,6 +41,12 @@ pub const VMS_AND_PREEMPTIBLE: &[Place] = &[
     preemptible("6.12"),
     preemptible("7.2"),
 ];
+/// This machine, and the oldest and the newest kernel: for what takes long and differs little between kernels.
+pub const OLDEST_AND_NEWEST: &[Place] = &[Place::Native, vm("5.10"), vm("7.2")];
+/// This machine, and one virtual machine: for what depends on user space.
+pub const NATIVE_AND_ONE: &[Place] = &[Place::Native, vm("6.12")];
+/// This machine and every virtual machine.
+pub const EVERYWHERE: &[Place] = &[Place::Native, vm("5.10"), vm("6.1"), vm("6.12"), vm("7.2")];
 /// As [`EVERYWHERE`], and again fully preemptible.
 pub const EVERYWHERE_AND_PREEMPTIBLE: &[Place] = &[
     Place::Native,

@@ -19,6 +19,8 @@ use std::{fs, io, ptr, thread};
 
 #[path = "actor/net.rs"]
 mod net;
+#[path = "actor/races.rs"]
+mod races;
 
 type Line<'a> = &'a [CString];
 
@@ -80,6 +82,12 @@ fn perform(line: Line<'_>) -> ! {
         b"icmp" => net::icmp(rest),
         b"name-loopback" => net::name_loopback(rest),
         b"timed-prctls" => timed_prctls(rest),
+        b"block" => races::block(rest),
+        b"exit-pending" => races::exit_pending(rest),
+        b"thread-prctls" => races::thread_prctls(rest),
+        b"brief-threads" => races::brief_threads(rest),
+        b"waiting-reads" => races::waiting_reads(rest),
+        b"seeks" => races::seeks(rest),
         other => broken(&format!("unknown verb {:?}", String::from_utf8_lossy(other))),
     }
 }

@@ -6,12 +6,14 @@ mod capability_sets;
 mod changes;
 mod credentials;
 mod files;
+mod joined;
 mod lists;
 mod module;
 mod net;
 mod numbers;
 mod objects;
 mod process;
+mod quirks;
 mod returns;
 mod texts;
 mod trampolines;
@@ -45,7 +47,9 @@ pub(crate) fn suite() -> Suite {
         objects::tests(),
         module::tests(),
         lists::tests(),
+        quirks::tests(),
         returns::tests(),
+        joined::tests(),
     ]
     .concat();
     Suite::new("policies", OLDEST_AND_NEWEST, tests)

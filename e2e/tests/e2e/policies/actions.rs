@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail, ensure};
 use tetragon_api::tetragon::KprobeAction;
 use tetragon_api::tetragon::get_events_response::Event as Payload;
 use tetragon_e2e::kit::expect::Expect;
-use tetragon_e2e::kit::{Env, EventExt};
-use tetragon_e2e::place::{EVERYWHERE_AND_PREEMPTIBLE, VMS};
+use tetragon_e2e::kit::{Env, EventExt, Watch};
+use tetragon_e2e::place::{EVERYWHERE, EVERYWHERE_AND_PREEMPTIBLE, VMS};
 use tetragon_e2e::{Test, test};
 
 use super::{At, MARK, PRCTL, policy, start, told};
@@ -17,6 +17,11 @@ pub(super) fn tests() -> Vec<Test> {
         test!(monitoring_does_not_kill),
         test!(no_event),
         test!(a_rate_limit),
+        test!(rate_limits_by_scope),
+        test!(several_signals).on(EVERYWHERE),
+        test!(no_event_of_a_signal),
+        test!(a_signal_then_a_kill).on(EVERYWHERE_AND_PREEMPTIBLE),
+        test!(a_signal_that_cannot_be_sent).on(EVERYWHERE),
         test!(stacks).on(VMS),
     ]
 }
@@ -124,4 +129,145 @@ fn stacks(env: &Env) -> Result<()> {
     ensure!(symbols.iter().any(|symbol| symbol.contains("do_syscall_64")), "{symbols:?}");
     ensure!(!event.user_stack_trace.is_empty(), "no user stack: {event:?}");
     watch.finish()
+}
+
+/// Like events of one thread, of one process, and of all: three threads of each of two processes make two calls each.
+fn rate_limits_by_scope(env: &Env) -> Result<()> {
+    let watch = start(env)?;
+    for scope in ["thread", "process", "global"] {
+        let action = format!("{{action: Post, rateLimit: 10m, rateLimitScope: {scope}}}");
+        watch.agent.add_policy(&acting(place(env), scope, "", &action))?;
+    }
+    watch.agent.add_policy(&acting(place(env), "unlimited", "", "{action: Post}"))?;
+    let pids = [0, 1].map(|_| {
+        let (ended, _) = watch.act(["thread-prctls", "3", "2", MARK, "exit", "0"])?;
+        ended.expect_code(0).map(|ended| ended.pid)
+    });
+    let pids = pids.into_iter().collect::<Result<Vec<u32>>>()?;
+    let events = watch.events.all();
+    for (name, expected) in
+        [("thread", [3, 3]), ("process", [1, 1]), ("global", [1, 0]), ("unlimited", [6, 6])]
+    {
+        let count =
+            |pid: u32| events.iter().filter(|it| it.pid() == pid && it.policy() == Some(name)).count();
+        let told: Vec<usize> = pids.iter().map(|pid| count(*pid)).collect();
+        ensure!(told == expected, "{name}: {told:?} of 6 each");
+    }
+    watch.finish()
+}
+
+/// The only event of the policy about the process: what was done, and the error of it.
+fn done(watch: &Watch<'_>, name: &'static str, pid: u32) -> Result<(KprobeAction, i32)> {
+    let of = Expect::any().that(name, move |event| event.policy() == Some(name) && event.pid() == pid);
+    watch.events.expect(&of)?;
+    let all = watch.events.matching(&of);
+    ensure!(all.len() == 1, "{} events of {name}", all.len());
+    match all.into_iter().next().and_then(|event| event.event) {
+        Some(Payload::ProcessKprobe(it)) => Ok((it.action(), it.action_errno)),
+        Some(Payload::ProcessTracepoint(it)) => Ok((it.action(), it.action_errno)),
+        other => bail!("no policy event: {other:?}"),
+    }
+}
+
+/// All signals of a selector are sent, and of several policies; the event tells the last action.
+fn several_signals(env: &Env) -> Result<()> {
+    for at in At::all(env) {
+        let watch = start(env)?;
+        let signals = "{action: Signal, argSig: 10}, {action: Signal, argSig: 12}";
+        watch.agent.add_policies([
+            acting(*at, "signals", "", &format!("{signals}, {{action: Post}}")),
+            acting(*at, "more", "", "{action: Post}, {action: Signal, argSig: 40}"),
+        ])?;
+        for _ in 0..20 {
+            let line = [
+                "block",
+                "10",
+                "block",
+                "12",
+                "block",
+                "40",
+                "syscall",
+                PRCTL,
+                MARK,
+                ".",
+                "exit-pending",
+                "10",
+                "12",
+                "40",
+            ];
+            let (ended, _) = watch.act(line)?;
+            let told = (done(&watch, "signals", ended.pid)?, done(&watch, "more", ended.pid)?);
+            let pid = ended.expect_code(0b111).with_context(|| format!("{at:?}: {told:?}"))?.pid;
+            ensure!(told == ((KprobeAction::Post, 0), (KprobeAction::Signal, 0)), "{at:?}, {pid}: {told:?}");
+        }
+        watch.finish()?;
+    }
+    Ok(())
+}
+
+/// A kill is not lost behind another signal: in one selector, and in two policies.
+fn a_signal_then_a_kill(env: &Env) -> Result<()> {
+    for at in At::all(env) {
+        for policies in [
+            vec![acting(*at, "both", "", "{action: Signal, argSig: 23}, {action: Sigkill}")],
+            vec![
+                acting(*at, "signal", "", "{action: Signal, argSig: 23}"),
+                acting(*at, "kill", "", "{action: Sigkill}"),
+            ],
+        ] {
+            let watch = start(env)?;
+            watch.agent.add_policies(policies)?;
+            for _ in 0..20 {
+                let (ended, _) = watch.act(["block", "23", "syscall", PRCTL, MARK, ".", "exit", "0"])?;
+                ended.expect_signal(9).with_context(|| format!("{at:?}"))?;
+            }
+            watch.finish()?;
+        }
+    }
+    Ok(())
+}
+
+/// NoPost leaves the event out, wherever it stands; the signal is sent all the same.
+fn no_event_of_a_signal(env: &Env) -> Result<()> {
+    for actions in
+        ["{action: NoPost}, {action: Signal, argSig: 15}", "{action: Signal, argSig: 15}, {action: NoPost}"]
+    {
+        let watch = start(env)?;
+        watch.agent.add_policy(&acting(place(env), "silent", "", actions))?;
+        let (ended, _) = watch.act(["syscall", PRCTL, MARK, ".", "exit", "0"])?;
+        let pid = ended.expect_signal(15)?.pid;
+        ensure!(told(&watch.events.all(), pid).is_empty(), "an event");
+        watch.finish()?;
+    }
+    Ok(())
+}
+
+/// A task that ends takes no signals any more: the kernel refuses, and the event says so.
+fn a_signal_that_cannot_be_sent(env: &Env) -> Result<()> {
+    let hooks = [
+        (At::Tracepoint, "tracepoints: [{subsystem: sched, event: sched_process_exit"),
+        (At::Kprobe, "kprobes: [{call: exit_files, syscall: false"),
+    ];
+    for (_, hook) in hooks.iter().filter(|(at, _)| At::all(env).contains(at)) {
+        let watch = start(env)?;
+        let go = env.file("go");
+        let mut actor = env.actor(["wait", &*go.to_string_lossy(), "exit", "3"])?.spawn()?;
+        let pid = actor.id();
+        watch.agent.add_policy(&policy(
+            "late",
+            &format!(
+                "{hook}, selectors: [{{matchPIDs: [{{operator: In, values: [{pid}]}}], \
+                 matchActions: [{{action: Signal, argSig: 10}}]}}]}}]"
+            ),
+        ))?;
+        std::fs::write(&go, "")?;
+        ensure!(actor.wait()?.code() == Some(3), "it did not end by itself");
+        let told = done(&watch, "late", pid)?;
+        ensure!(told == (KprobeAction::Signal, 1), "{hook}: {told:?}");
+        let errors = watch.agent.policies()?.first().and_then(|it| it.figures).map(|it| it.signal_errors);
+        ensure!(errors == Some(1), "{errors:?} errors");
+        std::fs::remove_file(&go)?;
+        watch.finish()?;
+    }
+    Ok(())
 }

@@ -95,7 +95,7 @@ const BURST: usize = 20;
 fn replaced_under_load(env: &Env) -> Result<()> {
     let rounds = if env.place().is_native() { 1000 } else { 100 };
     // Slow enough that the replacements fall between the first call and the last.
-    let bursts: usize = if env.place().is_native() { 700 } else { 100 };
+    let bursts: usize = if env.place().is_native() { 1300 } else { 100 };
     let watch = start(env)?;
     let text = policy("mine", &spec(place(env)));
     watch.agent.add_policy(&text)?;
