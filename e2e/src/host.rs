@@ -69,6 +69,7 @@ pub(crate) fn main(suites: &[Suite]) -> ExitCode {
     if arguments.list {
         return conclusion.exit_code();
     }
+    results.print_places();
     results.print_figures();
     if let Err(error) = write_results(&results) {
         eprintln!("{error:#}");

@@ -148,7 +148,7 @@ impl Vm {
         // Without address randomisation the emulator can use what it has translated for earlier processes, which makes
         // a short process four times as fast.
         command.arg("-append").arg(format!(
-            "console=ttyS0 loglevel={level} panic=-1 mitigations=off norandmaps maxcpus=1 lsm=landlock,lockdown,yama,integrity,bpf{preempt}"
+            "console=ttyS0 loglevel={level} panic=-1 mitigations=off norandmaps maxcpus=1 softlockup_panic=1 lsm=landlock,lockdown,yama,integrity,bpf{preempt}"
         ));
         match console {
             Console::Logged => {
@@ -176,17 +176,25 @@ fn die_with_us(command: &mut Command) {
     }
 }
 
-/// Boots `machine`, runs the plan it carries, and hands over each report; a machine that panics, hangs or ends early
-/// fails what has not been reported.
+/// A machine that panicked, hung or ended early.
+pub(crate) struct Death {
+    /// The test that ran, if one did.
+    pub(crate) test: Option<String>,
+    /// What is known, for people.
+    pub(crate) reason: String,
+}
+
+/// Boots `machine`, runs the plan it carries, and hands over each report.
 pub(crate) fn run_plan(
     machine: &Vm,
     tests: &[PlannedTest],
     mut done: impl FnMut(&str, Report),
-) -> Result<()> {
+) -> Result<Option<Death>> {
     let mut qemu = Qemu(machine.boot(&Console::Logged)?);
     let messages = qemu.messages()?;
     let mut waiting = BOOT_CAP;
     let mut running = "the boot".to_owned();
+    let mut current = None;
     let end = loop {
         match messages.recv_timeout(waiting) {
             Ok(Message::Booted { release }) => eprintln!("booted {release}"),
@@ -194,14 +202,16 @@ pub(crate) fn run_plan(
                 let cap =
                     tests.iter().find(|planned| planned.name == test).map_or(0, |planned| planned.cap_ms);
                 waiting = Duration::from_millis(cap) + GRACE;
-                running = test;
+                running.clone_from(&test);
+                current = Some(test);
             }
             Ok(Message::Finished { test, report }) => {
                 done(&test, report);
                 running = format!("what follows {test}");
+                current = None;
                 waiting = GRACE;
             }
-            Ok(Message::Done) => return Ok(()),
+            Ok(Message::Done) => return Ok(None),
             Ok(Message::Broken { reason }) => break reason,
             Err(RecvTimeoutError::Timeout) => break format!("hung during {running}"),
             Err(RecvTimeoutError::Disconnected) => break format!("ended during {running}"),
@@ -209,13 +219,8 @@ pub(crate) fn run_plan(
     };
     drop(qemu);
     let console = console::tail(&machine.console_log());
-    for test in tests {
-        done(
-            &test.name,
-            Report::failed(format!("the virtual machine {end}\n\n---- console ----\n{console}")),
-        );
-    }
-    Ok(())
+    let reason = format!("the virtual machine {end}\n\n---- console ----\n{console}");
+    Ok(Some(Death { test: current, reason }))
 }
 
 /// A running machine; turned off when dropped.
