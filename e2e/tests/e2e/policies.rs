@@ -5,6 +5,7 @@ mod changes;
 mod numbers;
 mod process;
 mod quirks;
+mod refused;
 mod returns;
 mod texts;
 mod values;
@@ -25,6 +26,7 @@ pub(crate) fn suite() -> Suite {
         actions::tests(),
         changes::tests(),
         quirks::tests(),
+        refused::tests(),
         returns::tests(),
     ]
     .concat();
