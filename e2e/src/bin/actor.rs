@@ -74,6 +74,7 @@ fn perform(line: Line<'_>) -> ! {
         b"prctls" => prctls(rest),
         b"connect" => connect(rest),
         b"timed-prctls" => timed_prctls(rest),
+        b"prctls-until" => races::prctls_until(rest),
         b"block" => races::block(rest),
         b"exit-pending" => races::exit_pending(rest),
         b"thread-prctls" => races::thread_prctls(rest),

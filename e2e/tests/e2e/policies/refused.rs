@@ -150,7 +150,7 @@ fn whatever_must_be_refused(env: &Env) -> Result<()> {
             (policy("bad", &spec), field, words.to_vec())
         })
         .collect();
-    let six = vec!["{}"; 6].join(", ");
+    let six = ["{}"; 6].join(", ");
     texts.push((
         policy("bad", &format!("{KPROBE}, selectors: [{six}]}}]")),
         "spec.kprobes[0].selectors".into(),
