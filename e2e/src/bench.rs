@@ -109,7 +109,11 @@ fn run_at(place: Place, options: &Options) -> Result<Report> {
                 machine = machine.counting_instructions();
             }
             let mut result = None;
-            vm::run_plan(&machine, &planned, |_, report| result = result.take().or(Some(report)))?;
+            let death =
+                vm::run_plan(&machine, &planned, |_, report| result = result.take().or(Some(report)))?;
+            if let Some(death) = death {
+                bail!(death.reason);
+            }
             result.context("the virtual machine reported nothing")
         }
     }

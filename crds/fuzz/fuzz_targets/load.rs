@@ -1,4 +1,5 @@
 //! Whatever a text says, the loader answers, twice the same, and what it loads can be printed.
+//! `cargo +nightly fuzz run load fuzz/corpus tests/loader/samples` in `crds`.
 
 #![no_main]
 

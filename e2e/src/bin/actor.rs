@@ -82,6 +82,7 @@ fn perform(line: Line<'_>) -> ! {
         b"icmp" => net::icmp(rest),
         b"name-loopback" => net::name_loopback(rest),
         b"timed-prctls" => timed_prctls(rest),
+        b"prctls-until" => races::prctls_until(rest),
         b"block" => races::block(rest),
         b"exit-pending" => races::exit_pending(rest),
         b"thread-prctls" => races::thread_prctls(rest),

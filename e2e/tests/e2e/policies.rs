@@ -14,6 +14,7 @@ mod numbers;
 mod objects;
 mod process;
 mod quirks;
+mod refused;
 mod returns;
 mod texts;
 mod trampolines;
@@ -48,6 +49,7 @@ pub(crate) fn suite() -> Suite {
         module::tests(),
         lists::tests(),
         quirks::tests(),
+        refused::tests(),
         returns::tests(),
         joined::tests(),
     ]

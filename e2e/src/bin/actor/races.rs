@@ -2,9 +2,9 @@
 
 use std::os::fd::AsRawFd;
 use std::time::Duration;
-use std::{io, ptr, thread};
+use std::{fs, io, ptr, thread};
 
-use super::{Line, broken, leading_number, perform};
+use super::{Line, broken, leading_number, perform, text};
 
 /// `block SIGNAL ...`: the signal stays pending when it comes.
 pub(super) fn block(line: Line<'_>) -> ! {
@@ -115,5 +115,25 @@ pub(super) fn seeks(line: Line<'_>) -> ! {
     for one in all {
         let _ = one.join();
     }
+    perform(rest)
+}
+
+/// `prctls-until FILE COUNT OPTION OUT ...`: again and again that many calls of prctl(2) and a rest, until the file
+/// exists; writes to OUT how many calls there were.
+pub(super) fn prctls_until(line: Line<'_>) -> ! {
+    let (file, rest) = text(line, "file");
+    let (burst, rest) = count(rest);
+    let (option, rest) = leading_number(rest);
+    let (out, rest) = text(rest, "file for the number");
+    let mut calls: u64 = 0;
+    while !fs::exists(file).unwrap_or(true) {
+        for _ in 0..burst {
+            // SAFETY: takes plain numbers.
+            unsafe { libc::prctl(option, 0, 0, 0, 0) };
+        }
+        calls += u64::from(burst);
+        thread::sleep(Duration::from_millis(20));
+    }
+    fs::write(out, calls.to_string()).unwrap_or_else(|_| broken("write a file"));
     perform(rest)
 }

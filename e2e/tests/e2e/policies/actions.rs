@@ -169,6 +169,10 @@ fn done(watch: &Watch<'_>, name: &'static str, pid: u32) -> Result<(KprobeAction
     }
 }
 
+fn repeats(env: &Env) -> u32 {
+    if env.place().is_native() { 20 } else { 4 }
+}
+
 /// All signals of a selector are sent, and of several policies; the event tells the last action.
 fn several_signals(env: &Env) -> Result<()> {
     for at in At::all(env) {
@@ -178,7 +182,7 @@ fn several_signals(env: &Env) -> Result<()> {
             acting(*at, "signals", "", &format!("{signals}, {{action: Post}}")),
             acting(*at, "more", "", "{action: Post}, {action: Signal, argSig: 40}"),
         ])?;
-        for _ in 0..20 {
+        for _ in 0..repeats(env) {
             let line = [
                 "block",
                 "10",
@@ -217,7 +221,7 @@ fn a_signal_then_a_kill(env: &Env) -> Result<()> {
         ] {
             let watch = start(env)?;
             watch.agent.add_policies(policies)?;
-            for _ in 0..20 {
+            for _ in 0..repeats(env) {
                 let (ended, _) = watch.act(["block", "23", "syscall", PRCTL, MARK, ".", "exit", "0"])?;
                 ended.expect_signal(9).with_context(|| format!("{at:?}"))?;
             }
