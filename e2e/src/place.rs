@@ -31,6 +31,8 @@ pub const NATIVE: &[Place] = &[Place::Native];
 pub const VMS: &[Place] = &[vm("5.10"), vm("6.1"), vm("6.12"), vm("7.2")];
 /// The kernels that can be booted fully preemptible; 5.10 decides this when it is built.
 pub const PREEMPT_FULL: &[Place] = &[preemptible("6.1"), preemptible("6.12"), preemptible("7.2")];
+/// As [`VMS`], without the kernel that lacks most.
+pub const NEWER_VMS: &[Place] = &[vm("6.1"), vm("6.12"), vm("7.2")];
 /// Every kernel in a virtual machine, and again fully preemptible.
 pub const VMS_AND_PREEMPTIBLE: &[Place] = &[
     vm("5.10"),
