@@ -55,7 +55,7 @@ pub(crate) struct Life {
 
 const FILENAME: &[u8] = b"/usr/bin/grep";
 const CGROUP: &[u8] = b"session-1.scope";
-/// `/data/team/work/proj`: 20 bytes.
+/// Four directories, from the innermost; as a path, 20 bytes.
 const CWD: &[u8] = b"proj\0work\0team\0data\0";
 /// 40 bytes.
 const ARGUMENTS: &[u8] = b"grep\0-rn\0--color=auto\0needle\0src/lib.rs\0";

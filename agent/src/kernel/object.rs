@@ -85,8 +85,8 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Parses an object and makes the maps that `maps` does not hold yet, and its own data sections. `sizes` are numbers of elements that differ
-    /// from the object's.
+    /// Parses an object and makes the maps that `maps` does not hold yet, and its own data sections. `sizes` are numbers
+    /// of elements that differ from the object's.
     pub fn new(
         bytes: &[u8],
         types: &aya_obj::btf::Btf,
