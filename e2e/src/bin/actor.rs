@@ -75,7 +75,6 @@ fn perform(line: Line<'_>) -> ! {
         b"syscall" => system_call(rest),
         b"syscall32" => system_call_32(rest),
         b"perf-probe" => perf_probe(rest),
-        b"prctls" => prctls(rest),
         b"connect" => connect(rest),
         b"udp" => net::udp(rest),
         b"tcp" => net::tcp(rest),
@@ -267,18 +266,8 @@ fn vectors(texts: &[u8]) -> i64 {
     all.leak().as_ptr() as i64
 }
 
-/// `prctls COUNT OPTION ...`: that many calls of prctl(2), which fail.
-fn prctls(line: Line<'_>) -> ! {
-    let (count, rest) = leading_number(line);
-    let (option, rest) = leading_number(rest);
-    for _ in 0..count {
-        // SAFETY: takes plain numbers.
-        unsafe { libc::prctl(option, 0, 0, 0, 0) };
-    }
-    perform(rest)
-}
-
-/// `timed-prctls COUNT OPTION FILE ...`: as `prctls`, and writes into the file how many nanoseconds a call took.
+/// `timed-prctls COUNT OPTION FILE ...`: that many calls of prctl(2), which fail; writes into the file how many
+/// nanoseconds each took.
 fn timed_prctls(line: Line<'_>) -> ! {
     let (count, rest) = leading_number(line);
     let (option, rest) = leading_number(rest);
