@@ -59,14 +59,28 @@ impl Kind {
 pub struct Type<'a> {
     /// Its number; 1 is the first.
     pub id: u32,
-    /// Its name; empty if it has none.
-    pub name: &'a str,
     /// What it is.
     pub kind: Kind,
     /// Bytes for sized kinds, a type id for the others.
     pub size_or_type: u32,
     info: u32,
+    /// Where its name begins.
+    name: u32,
+    strings: &'a [u8],
     tail: &'a [u8],
+}
+
+impl<'a> Type<'a> {
+    /// Its name; empty if it has none. Looked up here, since most types are passed over for their kind.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        string(self.strings, self.name).unwrap_or_default()
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        let rest = self.strings.get(self.name as usize..).and_then(|it| it.strip_prefix(name.as_bytes()));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
+    }
 }
 
 /// A member of a structure: name, offset in bits, type id.
@@ -99,24 +113,42 @@ impl<'a> Btf<'a> {
 
     /// All types in order. Ends early at a kind it does not know.
     pub fn types(self) -> impl Iterator<Item = Type<'a>> {
+        self.located().map(|(_, it)| it)
+    }
+
+    /// The same with where each begins, for [`at`](Self::at).
+    pub fn located(self) -> impl Iterator<Item = (u32, Type<'a>)> {
         let mut offset = 0;
         let mut id = 0;
         std::iter::from_fn(move || {
-            let name = self.string(u32_at(self.types, offset)?)?;
-            let info = u32_at(self.types, offset + 4)?;
-            let kind = Kind::from_raw((info >> 24) & 0x1f)?;
-            let end = offset + 12 + kind.extra((info & 0xffff) as usize);
-            let tail = self.types.get(offset + 12..end)?;
-            let size_or_type = u32_at(self.types, offset + 8)?;
-            offset = end;
             id += 1;
-            Some(Type { id, name, kind, size_or_type, info, tail })
+            let (ty, end) = self.read(offset, id)?;
+            let begin = u32::try_from(std::mem::replace(&mut offset, end)).ok()?;
+            Some((begin, ty))
         })
     }
 
+    /// The type of this number that begins there.
+    #[must_use]
+    pub fn at(self, offset: u32, id: u32) -> Option<Type<'a>> {
+        Some(self.read(offset as usize, id)?.0)
+    }
+
+    /// The type that begins there, and where the next one does.
+    fn read(self, offset: usize, id: u32) -> Option<(Type<'a>, usize)> {
+        let name = u32_at(self.types, offset)?;
+        let info = u32_at(self.types, offset + 4)?;
+        let kind = Kind::from_raw((info >> 24) & 0x1f)?;
+        let end = offset + 12 + kind.extra((info & 0xffff) as usize);
+        let tail = self.types.get(offset + 12..end)?;
+        let size_or_type = u32_at(self.types, offset + 8)?;
+        Some((Type { id, kind, size_or_type, info, name, strings: self.strings, tail }, end))
+    }
+
     /// The first type of this name and kind.
+    #[must_use]
     pub fn find(self, kind: Kind, name: &str) -> Option<Type<'a>> {
-        self.types().find(|t| t.kind == kind && t.name == name)
+        self.types().find(|it| it.kind == kind && it.is_named(name))
     }
 
     /// Members of a structure or union, in order.
@@ -145,8 +177,12 @@ impl<'a> Btf<'a> {
     }
 
     fn string(self, offset: u32) -> Option<&'a str> {
-        let rest = self.strings.get(offset as usize..)?;
-        let end = rest.iter().position(|b| *b == 0)?;
-        str::from_utf8(&rest[..end]).ok()
+        string(self.strings, offset)
     }
+}
+
+fn string(strings: &[u8], offset: u32) -> Option<&str> {
+    let rest = strings.get(offset as usize..)?;
+    let end = rest.iter().position(|b| *b == 0)?;
+    str::from_utf8(&rest[..end]).ok()
 }

@@ -17,11 +17,12 @@ pub use functions::{Parameter, ParameterType};
 /// Searches before an index of all functions is made.
 const SEARCHES: u32 = 8;
 
-/// A kernel, for as long as policies are compiled: it keeps an index of all its types, made when a function is asked for.
+/// A kernel, for as long as policies are compiled: it keeps where all its types are, gathered when a function is asked for.
 #[derive(Debug)]
 pub struct Kernel<'a> {
     btf: Btf<'a>,
-    types: OnceCell<Vec<Type<'a>>>,
+    /// Where each type begins, by its number less one.
+    types: OnceCell<Vec<u32>>,
     functions: OnceCell<HashMap<&'a str, u32>>,
     searched: Cell<u32>,
     tracefs: PathBuf,
@@ -40,8 +41,11 @@ impl<'a> Kernel<'a> {
         }
     }
 
-    fn types(&self) -> &[Type<'a>] {
-        self.types.get_or_init(|| self.btf.types().collect())
+    /// A type by its number.
+    fn get(&self, id: u32) -> Option<Type<'_>> {
+        let places = self.types.get_or_init(|| self.btf.located().map(|(place, _)| place).collect());
+        let place = places.get(usize::try_from(id).ok()?.checked_sub(1)?)?;
+        self.btf.at(*place, id)
     }
 
     /// The type of a function. The first few are searched for, which costs less than an index.
@@ -49,16 +53,15 @@ impl<'a> Kernel<'a> {
         let searched = self.searched.get();
         if self.functions.get().is_none() && searched < SEARCHES {
             self.searched.set(searched + 1);
-            let found = self.btf.types().find(|it| it.kind == Kind::Func && it.name == name);
-            return found.map(|it| it.size_or_type);
+            return self.btf.find(Kind::Func, name).map(|it| it.size_or_type);
         }
         self.index().get(name).copied()
     }
 
     fn index(&self) -> &HashMap<&'a str, u32> {
         self.functions.get_or_init(|| {
-            let functions = self.types().iter().filter(|it| it.kind == Kind::Func);
-            functions.map(|it| (it.name, it.size_or_type)).collect()
+            let functions = self.btf.types().filter(|it| it.kind == Kind::Func);
+            functions.map(|it| (it.name(), it.size_or_type)).collect()
         })
     }
 

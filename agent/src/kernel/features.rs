@@ -167,8 +167,9 @@ impl Scan {
     fn of(btf: Btf<'_>) -> Self {
         let mut found = Self::default();
         let mut hot_counter = None;
-        for t in btf.types() {
-            match (t.kind, t.name) {
+        let kinds = [Kind::Typedef, Kind::Struct, Kind::Var, Kind::Enum];
+        for t in btf.types().filter(|t| kinds.contains(&t.kind)) {
+            match (t.kind, t.name()) {
                 (Kind::Typedef, "btf_trace_sched_prepare_exec") => found.sched_prepare_exec = true,
                 (Kind::Typedef, "btf_trace_sched_process_exec") => found.has_exec = true,
                 (Kind::Struct, "bpf_iter__task") => found.has_task_iter = true,
@@ -199,7 +200,7 @@ impl Scan {
             found.preempt_counter = btf
                 .types()
                 .filter(|t| t.kind == Kind::Struct)
-                .find_map(|t| btf.members(t).find(|(name, ..)| *name == "preempt_count" && t.name.is_empty()))
+                .find_map(|t| btf.members(t).find(|(name, ..)| *name == "preempt_count" && t.name().is_empty()))
                 .and_then(|(_, bits, _)| i16::try_from(bits / 8).ok())
                 .map(|offset| (variable, offset));
         }

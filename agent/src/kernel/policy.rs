@@ -165,7 +165,7 @@ pub struct PolicyKernel {
 
 /// The object's numbers of elements that are too many where all are allocated beforehand.
 const PREALLOCATED_SIZES: &[(&str, u32)] =
-    &[("rules", 8192), ("facts", 4096), ("pending", 4096), ("hooks_by_address", 1024)];
+    &[("rules", 8192), ("facts", 4096), ("hooks_by_address", 1024)];
 
 impl PolicyKernel {
     /// Makes nothing yet. `base` are the maps of the base sensor that programs share.

@@ -13,8 +13,8 @@
  * pending     thread, stack    pending_call        entry             return
  * rates       hash             time of last event  actions           actions
  *
- * and of the base sensor's maps events, lost, cgroups, containers. Nothing is preallocated but where an old
- * kernel demands it; user space sets the flags, and the sizes of everything.
+ * and of the base sensor's maps events, lost, cgroups, containers. Nothing but what gives way to the new
+ * (pending, rates) is preallocated, unless an old kernel demands it; user space sets the flags, and the sizes of everything.
  */
 #ifndef TETRAGON_POLICY_MAPS_H
 #define TETRAGON_POLICY_MAPS_H
@@ -168,10 +168,10 @@ struct pending_call {
 	} match[PENDING_PLANS];
 };
 
+/* Calls within which their thread ends never return: the oldest give way. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 16384);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
 	__type(key, struct pending_key);
 	__type(value, struct pending_call);
 } pending SEC(".maps");

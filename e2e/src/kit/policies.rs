@@ -66,6 +66,14 @@ impl Agent {
         })
     }
 
+    /// Deletes all policies.
+    pub fn delete_all_policies(&self) -> Result<()> {
+        for policy in self.policies()? {
+            self.delete_policy(&policy.namespace, &policy.name)?;
+        }
+        Ok(())
+    }
+
     /// Has a policy hold, or not.
     pub fn switch_policy(&self, name: &str, on: bool) -> Result<()> {
         let name = name.to_owned();

@@ -20,10 +20,12 @@ impl SharedAgent {
         Self { dir, agent: OnceCell::new() }
     }
 
-    /// The running agent.
+    /// The running agent, without policies.
     pub(super) fn get(&self, env: &Env) -> Result<Rc<Agent>> {
         if let Some(agent) = self.agent.get() {
             ensure!(agent.is_running()?, "the shared agent has ended:\n{}", agent.log());
+            // A test that failed may have left some.
+            agent.delete_all_policies()?;
             return Ok(Rc::clone(agent));
         }
         let agent = Rc::new(Launch::in_directory(env, self.dir.clone())?.showing_all().start()?);

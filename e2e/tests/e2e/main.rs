@@ -31,5 +31,6 @@ fn main() -> ExitCode {
         oci::suite(),
         hooks::suite(),
         policies::suite(),
+        policies::teams::suite(),
     ])
 }

@@ -16,6 +16,7 @@ mod process;
 mod quirks;
 mod refused;
 mod returns;
+pub(crate) mod teams;
 mod texts;
 mod trampolines;
 mod values;
@@ -27,7 +28,7 @@ use tetragon_api::tetragon::get_events_response::Event as Payload;
 use tetragon_api::tetragon::kprobe_argument::Arg;
 use tetragon_api::tetragon::{KprobeArgument, ProcessKprobe};
 use tetragon_e2e::kit::expect::Expect;
-use tetragon_e2e::kit::{Env, Event, EventExt, Launch, Watch};
+use tetragon_e2e::kit::{Env, Event, EventExt, Watch};
 use tetragon_e2e::place::OLDEST_AND_NEWEST;
 use tetragon_e2e::{Suite, Test};
 
@@ -54,7 +55,7 @@ pub(crate) fn suite() -> Suite {
         joined::tests(),
     ]
     .concat();
-    Suite::new("policies", OLDEST_AND_NEWEST, tests)
+    Suite::new("policies", OLDEST_AND_NEWEST, tests).sharing_an_agent()
 }
 
 /// The number of prctl(2), with which tests make calls that mean nothing: numbers of any width, and no effect.
@@ -105,7 +106,7 @@ fn policy(name: &str, spec: &str) -> String {
 }
 
 fn start<'env>(env: &'env Env) -> Result<Watch<'env>> {
-    Watch::launch(env, &Launch::new(env)?)
+    Watch::start(env)
 }
 
 /// The policies whose events are about this process.

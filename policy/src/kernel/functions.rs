@@ -50,7 +50,7 @@ impl Kernel<'_> {
             Kind::Enum | Kind::Enum64 => ParameterType::Integer { size: ty.size_or_type, signed: false },
             Kind::Ptr => match self.strip(ty.size_or_type) {
                 Some(target) if matches!(target.kind, Kind::Struct | Kind::Union | Kind::Fwd) => {
-                    ParameterType::Structure(target.name.to_owned())
+                    ParameterType::Structure(target.name().to_owned())
                 }
                 Some(target) if target.kind == Kind::Int && target.size_or_type == 1 => ParameterType::Text,
                 _ => ParameterType::Pointer,
@@ -72,9 +72,5 @@ impl Kernel<'_> {
             }
         }
         None
-    }
-
-    fn get(&self, id: u32) -> Option<Type<'_>> {
-        self.types().get(usize::try_from(id).ok()?.checked_sub(1)?).copied()
     }
 }

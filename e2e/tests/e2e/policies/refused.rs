@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use tetragon_api::tetragon::TracingPolicyState;
 use tetragon_e2e::kit::{Env, Watch};
-use tetragon_e2e::place::{EVERYWHERE, NEWER_VMS, VMS};
+use tetragon_e2e::place::{EVERYWHERE, VMS};
 use tetragon_e2e::{Test, test};
 
 use super::{At, MARK, PRCTL, policy, start, told};
@@ -17,7 +17,7 @@ pub(super) fn tests() -> Vec<Test> {
         test!(what_the_kernel_does_not_have).on(EVERYWHERE),
         test!(types_that_contradict_the_kernels).on(VMS),
         test!(ten_thousand_values).on(EVERYWHERE),
-        test!(a_value_of_1025_bytes).on(NEWER_VMS),
+        test!(a_value_of_1025_bytes).on(EVERYWHERE),
     ]
 }
 
