@@ -19,22 +19,22 @@ use crate::program::{Attach, Capture, HookProgram, Program, Reader};
 /// # Errors
 ///
 /// Everything that the kernel does not have, at once.
-pub fn compile(policy: &Policy, kernel: &Kernel<'_>, arch: Arch) -> Result<Program, Vec<Diagnostic>> {
+pub fn compile(policy: &Policy, kernel: &Kernel, arch: Arch) -> Result<Program, Vec<Diagnostic>> {
     let mut compiler = Compiler { policy, kernel, arch, errors: Vec::new(), warnings: Vec::new() };
     let hooks = policy.hooks.iter().filter_map(|hook| compiler.hook(hook)).collect();
     let Compiler { errors, warnings, .. } = compiler;
     if errors.is_empty() { Ok(Program { policy: policy.name.clone(), hooks, warnings }) } else { Err(errors) }
 }
 
-struct Compiler<'a, 'k> {
+struct Compiler<'a> {
     policy: &'a Policy,
-    kernel: &'a Kernel<'k>,
+    kernel: &'a Kernel,
     arch: Arch,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
 
-impl Compiler<'_, '_> {
+impl Compiler<'_> {
     fn hook(&mut self, hook: &Hook) -> Option<HookProgram> {
         let (attach, readers) = match &hook.point {
             HookPoint::Kprobe { call, syscall } => {
@@ -225,7 +225,7 @@ impl Compiler<'_, '_> {
 }
 
 /// The functions of all system calls of an interface that the kernel has.
-fn all_syscalls(kernel: &Kernel<'_>, abi: Abi) -> impl Iterator<Item = String> {
+fn all_syscalls(kernel: &Kernel, abi: Abi) -> impl Iterator<Item = String> {
     let symbols = abi.names().map(move |name| format!("{}sys_{name}", abi.prefix()));
     symbols.filter(|symbol| kernel.has_function(symbol))
 }

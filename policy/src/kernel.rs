@@ -3,7 +3,7 @@
 mod format;
 mod functions;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -16,64 +16,115 @@ pub use functions::{Parameter, ParameterType};
 
 /// Searches before an index of all functions is made.
 const SEARCHES: u32 = 8;
+/// Functions that are remembered.
+const REMEMBERED: usize = 4096;
 
-/// A kernel, for as long as policies are compiled: it keeps where all its types are, gathered when a function is asked for.
+/// A kernel. It reads the type information when a function is asked for that it does not remember, and keeps it until it
+/// is to [`forget`](Self::forget) it.
 #[derive(Debug)]
-pub struct Kernel<'a> {
-    btf: Btf<'a>,
-    /// Where each type begins, by its number less one.
-    types: OnceCell<Vec<u32>>,
-    functions: OnceCell<HashMap<&'a str, u32>>,
-    searched: Cell<u32>,
+pub struct Kernel {
+    btf: PathBuf,
     tracefs: PathBuf,
+    types: OnceCell<Types>,
+    /// What was asked: some policies of many ask for the same functions.
+    parameters: RefCell<HashMap<String, Option<Vec<Parameter>>>>,
+    problem: RefCell<Option<String>>,
 }
 
-impl<'a> Kernel<'a> {
-    /// A kernel with this type information (of `/sys/kernel/btf/vmlinux`), whose tracing file system is mounted there.
-    #[must_use]
-    pub fn new(btf: Btf<'a>, tracefs: &Path) -> Self {
-        Self {
-            btf,
-            types: OnceCell::new(),
-            functions: OnceCell::new(),
-            searched: Cell::new(0),
-            tracefs: tracefs.to_owned(),
-        }
+/// Type information: some megabytes.
+#[derive(Debug, Default)]
+struct Types {
+    raw: Vec<u8>,
+    /// Where each type begins, by its number less one.
+    places: OnceCell<Vec<u32>>,
+    /// Numbers of all functions, by their names.
+    functions: OnceCell<Vec<u32>>,
+    searched: Cell<u32>,
+}
+
+impl Types {
+    fn btf(&self) -> Option<Btf<'_>> {
+        Btf::parse(&self.raw)
     }
 
     /// A type by its number.
     fn get(&self, id: u32) -> Option<Type<'_>> {
-        let places = self.types.get_or_init(|| self.btf.located().map(|(place, _)| place).collect());
-        let place = places.get(usize::try_from(id).ok()?.checked_sub(1)?)?;
-        self.btf.at(*place, id)
+        let btf = self.btf()?;
+        let places = self.places.get_or_init(|| btf.located().map(|(place, _)| place).collect());
+        btf.at(*places.get(usize::try_from(id).ok()?.checked_sub(1)?)?, id)
     }
 
-    /// The type of a function. The first few are searched for, which costs less than an index.
-    fn function(&self, name: &str) -> Option<u32> {
+    fn name(&self, id: u32) -> &str {
+        self.get(id).map_or("", |it| it.name())
+    }
+
+    /// A function. The first few are searched for, which costs less than an index.
+    fn function(&self, name: &str) -> Option<Type<'_>> {
         let searched = self.searched.get();
         if self.functions.get().is_none() && searched < SEARCHES {
             self.searched.set(searched + 1);
-            return self.btf.find(Kind::Func, name).map(|it| it.size_or_type);
+            return self.btf()?.find(Kind::Func, name);
         }
-        self.index().get(name).copied()
+        let functions = self.functions();
+        let found = functions.binary_search_by(|id| self.name(*id).cmp(name)).ok()?;
+        self.get(*functions.get(found)?)
     }
 
-    fn index(&self) -> &HashMap<&'a str, u32> {
+    fn functions(&self) -> &[u32] {
         self.functions.get_or_init(|| {
-            let functions = self.btf.types().filter(|it| it.kind == Kind::Func);
-            functions.map(|it| (it.name(), it.size_or_type)).collect()
+            let types = self.btf().into_iter().flat_map(Btf::types);
+            let mut functions: Vec<u32> = types.filter(|it| it.kind == Kind::Func).map(|it| it.id).collect();
+            functions.sort_by_key(|id| self.name(*id));
+            functions.dedup_by_key(|id| self.name(*id));
+            functions
+        })
+    }
+}
+
+impl Kernel {
+    /// A kernel with this file of type information (`/sys/kernel/btf/vmlinux`), whose tracing file system is mounted
+    /// there.
+    #[must_use]
+    pub fn new(btf: &Path, tracefs: &Path) -> Self {
+        Self {
+            btf: btf.to_owned(),
+            tracefs: tracefs.to_owned(),
+            types: OnceCell::new(),
+            parameters: RefCell::default(),
+            problem: RefCell::default(),
+        }
+    }
+
+    /// Lets go of the type information; what was asked of it is remembered. Why it could not be read, if it had to be: then
+    /// no answer about functions counts.
+    pub fn forget(&mut self) -> Option<String> {
+        self.types.take();
+        self.problem.take()
+    }
+
+    fn types(&self) -> &Types {
+        self.types.get_or_init(|| {
+            let path = self.btf.display();
+            let problem = match fs::read(&self.btf) {
+                Ok(raw) if Btf::parse(&raw).is_some() => return Types { raw, ..Types::default() },
+                Ok(_) => format!("{path} is no type information (BTF) of this machine's byte order"),
+                Err(error) => format!("cannot read the kernel's type information, {path}: {error}"),
+            };
+            self.problem.replace(Some(problem));
+            Types::default()
         })
     }
 
     /// Whether there is such a function, as far as the type information tells.
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
-        self.function(name).is_some()
+        self.parameters(name).is_some()
     }
 
-    /// The names of all functions.
-    pub fn functions(&self) -> impl Iterator<Item = &'a str> + Clone + '_ {
-        self.index().keys().copied()
+    /// The names of all functions, sorted.
+    pub fn functions(&self) -> impl Iterator<Item = &str> + Clone + '_ {
+        let types = self.types();
+        types.functions().iter().map(|id| types.name(*id))
     }
 
     /// The format of a tracepoint.

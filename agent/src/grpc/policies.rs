@@ -205,6 +205,7 @@ fn stats(figures: &Figures) -> TracingPolicyStats {
         action_counters: Some(TracingPolicyActionCounters {
             post: figures.posted,
             signal: figures.signals,
+            r#override: figures.overridden,
             nopost: figures.suppressed,
             ..Default::default()
         }),
@@ -223,5 +224,7 @@ fn figures(figures: &Figures) -> TracingPolicyFigures {
         signal_errors: figures.signal_errors,
         returns_missing: figures.returns_missing,
         returns_lost: figures.returns_lost,
+        overridden: figures.overridden,
+        skipped: figures.skipped,
     }
 }

@@ -200,7 +200,9 @@ impl Scan {
             found.preempt_counter = btf
                 .types()
                 .filter(|t| t.kind == Kind::Struct)
-                .find_map(|t| btf.members(t).find(|(name, ..)| *name == "preempt_count" && t.name().is_empty()))
+                .find_map(|t| {
+                    btf.members(t).find(|(name, ..)| *name == "preempt_count" && t.name().is_empty())
+                })
                 .and_then(|(_, bits, _)| i16::try_from(bits / 8).ok())
                 .map(|offset| (variable, offset));
         }

@@ -164,8 +164,7 @@ pub struct PolicyKernel {
 }
 
 /// The object's numbers of elements that are too many where all are allocated beforehand.
-const PREALLOCATED_SIZES: &[(&str, u32)] =
-    &[("rules", 8192), ("facts", 4096), ("hooks_by_address", 1024)];
+const PREALLOCATED_SIZES: &[(&str, u32)] = &[("rules", 8192), ("facts", 4096), ("hooks_by_address", 1024)];
 
 impl PolicyKernel {
     /// Makes nothing yet. `base` are the maps of the base sensor that programs share.
@@ -182,25 +181,24 @@ impl PolicyKernel {
         }
     }
 
-    /// Makes the maps, if that has not been done, and loads what a policy needs and is not loaded. `raw_btf` is the
-    /// kernel's type information.
+    /// Makes the maps, if that has not been done, and loads what a policy needs and is not loaded.
     ///
     /// # Errors
     /// The kernel refuses a map or a program.
-    pub fn prepare(&mut self, needs: Needs, raw_btf: &[u8]) -> Result<(), ObjectError> {
+    pub fn prepare(&mut self, needs: Needs) -> Result<(), ObjectError> {
         let missing = self.missing(&needs.programs(self.abilities));
         if missing.is_empty() && self.maps.contains_key("rules") {
             return Ok(());
         }
-        self.load(&missing, raw_btf)
+        self.load(&missing)
     }
 
     fn missing(&self, wanted: &[Program]) -> Vec<Program> {
         wanted.iter().copied().filter(|program| !self.programs.contains_key(program)).collect()
     }
 
-    fn load(&mut self, programs: &[Program], raw_btf: &[u8]) -> Result<(), ObjectError> {
-        let loader = self.loader(raw_btf)?;
+    fn load(&mut self, programs: &[Program]) -> Result<(), ObjectError> {
+        let loader = self.loader(&self.raw_btf()?)?;
         for program in programs {
             let fd = loader.load(&program.wanted(self.abilities))?;
             self.programs.insert(*program, fd);
@@ -245,8 +243,7 @@ impl PolicyKernel {
         if missing.is_empty() {
             return Ok(());
         }
-        let raw = self.raw_btf()?;
-        self.load(&missing, &raw)
+        self.load(&missing)
     }
 
     /// Loads every program that this kernel can be given, one by one: name, outcome, time.

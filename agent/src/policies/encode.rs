@@ -52,6 +52,18 @@ impl From<io::Error> for EncodeError {
     }
 }
 
+impl EncodeError {
+    /// Names the place in the policy whose values the kernel did not take.
+    fn at(self, place: &Path) -> Self {
+        match self {
+            Self::Kernel(error) => {
+                refuse(place.clone(), format!("the kernel does not take the values: {error}"))
+            }
+            policy @ Self::Policy(_) => policy,
+        }
+    }
+}
+
 fn refuse(path: Path, problem: impl Into<String>) -> EncodeError {
     EncodeError::Policy(Diagnostic::new(path, problem))
 }

@@ -37,6 +37,10 @@ pub struct Figures {
     pub returns_missing: u64,
     /// Calls that could not be remembered until they return.
     pub returns_lost: u64,
+    /// Calls that were refused, or were to be.
+    pub overridden: u64,
+    /// Runs of the programs at its hooks that the kernel left out, as far as it counts them.
+    pub skipped: u64,
 }
 
 /// Why a policy is not loaded.

@@ -9,11 +9,9 @@ mod scope;
 mod ways;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tetragon_bpf::btf::Btf;
 use tetragon_crds::Diagnostic;
 use tetragon_crds::policy::{Mode, Policy};
 use tetragon_crds::syscalls::Arch;
@@ -74,7 +72,7 @@ struct Retired {
 
 /// The engine over the kernel's matcher.
 pub struct KernelEngine {
-    descriptions: Descriptions,
+    view: Kernel,
     store: Arc<Store>,
     catalogue: Arc<Catalogue>,
     host: HostNamespaces,
@@ -122,8 +120,8 @@ impl KernelEngine {
         let rules = SharedRules::default();
         store.connect_rules(Box::new(rules.clone()));
         Self {
-            kernel: PolicyKernel::new(base, descriptions.clone(), abilities),
-            descriptions,
+            view: Kernel::new(&descriptions.btf, &descriptions.tracefs),
+            kernel: PolicyKernel::new(base, descriptions, abilities),
             store,
             catalogue,
             host,
@@ -137,20 +135,16 @@ impl KernelEngine {
         }
     }
 
-    /// The kernel's type information. Some megabytes, so nobody keeps it.
-    fn types(&self) -> Result<Vec<u8>, LoadError> {
-        let path = &self.descriptions.btf;
-        fs::read(path).map_err(|e| error(format!("cannot read {}: {e}", path.display())))
-    }
-
     /// Compiles a policy, and has the kernel take the programs that it needs.
     fn compile(&mut self, policy: &Policy) -> Result<(Program, Way), LoadError> {
-        let raw = self.types()?;
-        let btf = Btf::parse(&raw).ok_or_else(|| error("bad type information of the kernel"))?;
-        let kernel = Kernel::new(btf, &self.descriptions.tracefs);
-        let program = compile(policy, &kernel, Arch::current()).map_err(|all| diagnostics(&all))?;
+        let compiled = compile(policy, &self.view, Arch::current());
+        // Some megabytes, so nobody keeps them.
+        if let Some(problem) = self.view.forget() {
+            return Err(error(problem));
+        }
+        let program = compiled.map_err(|all| diagnostics(&all))?;
         let way = way_of(policy, &program, self.abilities).map_err(|problem| diagnostics(&[problem]))?;
-        self.kernel.prepare(needs_of(&program, policy, way), &raw)?;
+        self.kernel.prepare(needs_of(&program, policy, way))?;
         let mut rules = self.rules.lock();
         if rules.is_none() {
             *rules = Some(Rules::new(self.kernel.rule_map()?));
@@ -455,7 +449,14 @@ impl Engine for KernelEngine {
             sum.signal_errors += counters.signal_errors;
             sum.returns_missing += counters.pending.saturating_sub(counters.joined);
             sum.returns_lost += counters.pending_lost;
+            sum.overridden += counters.overridden;
         }
+        let hooks: BTreeSet<&Place> = policy.plans.iter().map(|plan| &plan.place).collect();
+        let hooks = hooks.into_iter().filter_map(|place| self.hooks.get(place));
+        let attached: Vec<&Attached> = hooks.flat_map(|it| it.entry.iter().chain(&it.returns)).collect();
+        // Of functions that are hooked together, one tells of all.
+        let first = |at: &usize| !attached[..*at].iter().any(|it| it.is_together_with(attached[*at]));
+        sum.skipped = (0..attached.len()).filter(first).map(|at| attached[at].skipped()).sum();
         Some(sum)
     }
 }

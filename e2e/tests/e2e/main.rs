@@ -32,5 +32,6 @@ fn main() -> ExitCode {
         hooks::suite(),
         policies::suite(),
         policies::teams::suite(),
+        policies::memory::suite(),
     ])
 }

@@ -8,6 +8,7 @@ mod credentials;
 mod files;
 mod joined;
 mod lists;
+pub(crate) mod memory;
 mod module;
 mod net;
 mod numbers;
@@ -29,7 +30,7 @@ use tetragon_api::tetragon::kprobe_argument::Arg;
 use tetragon_api::tetragon::{KprobeArgument, ProcessKprobe};
 use tetragon_e2e::kit::expect::Expect;
 use tetragon_e2e::kit::{Env, Event, EventExt, Watch};
-use tetragon_e2e::place::OLDEST_AND_NEWEST;
+use tetragon_e2e::place::EVERYWHERE;
 use tetragon_e2e::{Suite, Test};
 
 pub(crate) fn suite() -> Suite {
@@ -55,7 +56,7 @@ pub(crate) fn suite() -> Suite {
         joined::tests(),
     ]
     .concat();
-    Suite::new("policies", OLDEST_AND_NEWEST, tests).sharing_an_agent()
+    Suite::new("policies", EVERYWHERE, tests).sharing_an_agent()
 }
 
 /// The number of prctl(2), with which tests make calls that mean nothing: numbers of any width, and no effect.

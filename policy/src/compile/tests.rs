@@ -16,12 +16,12 @@ fn policy(spec: &str) -> Policy {
 
 fn compiled(spec: &str) -> Program {
     let fixture = Fixture::new();
-    compile(&policy(spec), &fixture.kernel(), Arch::X86_64).unwrap_or_else(|errors| panic!("{errors:#?}"))
+    compile(&policy(spec), fixture.kernel(), Arch::X86_64).unwrap_or_else(|errors| panic!("{errors:#?}"))
 }
 
 fn refused(spec: &str) -> Vec<String> {
     let fixture = Fixture::new();
-    let errors = compile(&policy(spec), &fixture.kernel(), Arch::X86_64).expect_err("refused");
+    let errors = compile(&policy(spec), fixture.kernel(), Arch::X86_64).expect_err("refused");
     errors.iter().map(ToString::to_string).collect()
 }
 
@@ -268,12 +268,36 @@ fn memory_grows_with_functions_and_values() {
 /// The kernel that runs the tests, where it tells of itself.
 #[test]
 fn the_running_kernel_is_understood() {
-    let Ok(raw) = std::fs::read("/sys/kernel/btf/vmlinux") else { return };
-    let btf = tetragon_bpf::btf::Btf::parse(&raw).expect("type information");
-    let kernel = Kernel::new(btf, std::path::Path::new("/sys/kernel/tracing"));
+    let btf = std::path::Path::new("/sys/kernel/btf/vmlinux");
+    if !btf.exists() {
+        return;
+    }
+    let mut kernel = Kernel::new(btf, std::path::Path::new("/sys/kernel/tracing"));
     let parameters = kernel.parameters("fd_install").expect("a function of every kernel");
     assert_eq!(parameters[1].ty, crate::kernel::ParameterType::Structure("file".to_owned()));
     if let Ok(format) = kernel.format("sched", "sched_process_exec") {
         assert_eq!(format.fields[3].name, "common_pid");
     }
+    // More than are searched for one by one, and what is remembered.
+    let names: Vec<String> = kernel.functions().step_by(1000).map(str::to_owned).collect();
+    assert!(names.len() > 10 && names.is_sorted(), "{names:?}");
+    assert!(names.iter().all(|name| kernel.has_function(name)));
+    assert!(!kernel.has_function("no_such_function"));
+    assert_eq!(kernel.forget(), None);
+    assert_eq!(kernel.parameters("fd_install"), Some(parameters));
+}
+
+#[test]
+fn without_type_information_no_answer_counts() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("vmlinux");
+    let mut kernel = Kernel::new(&file, folder.path());
+    assert!(!kernel.has_function("fd_install"));
+    let problem = kernel.forget().expect("a problem");
+    assert!(problem.contains("cannot read") && problem.contains("vmlinux"), "{problem}");
+    std::fs::write(&file, "something").expect("written");
+    assert!(!kernel.has_function("fd_install"));
+    assert!(kernel.forget().is_some_and(|it| it.contains("byte order")));
+    // It was not remembered, and nothing is left to tell.
+    assert_eq!(kernel.forget(), None);
 }

@@ -2,7 +2,7 @@
 
 use tetragon_bpf::btf::{Kind, Type};
 
-use super::Kernel;
+use super::{Kernel, REMEMBERED, Types};
 
 /// A parameter of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,20 +33,41 @@ pub enum ParameterType {
     Other,
 }
 
-impl Kernel<'_> {
+impl Kernel {
     /// The parameters of a function; `None` if there is no such function.
     #[must_use]
     pub fn parameters(&self, function: &str) -> Option<Vec<Parameter>> {
-        let prototype = self.get(self.function(function)?)?;
+        if let Some(known) = self.parameters.borrow().get(function) {
+            return known.clone();
+        }
+        let types = self.types();
+        let found = types.function(function).and_then(|it| types.parameters(it));
+        if types.btf().is_some() {
+            let mut known = self.parameters.borrow_mut();
+            if known.len() >= REMEMBERED {
+                known.clear();
+            }
+            known.insert(function.to_owned(), found.clone());
+        }
+        found
+    }
+}
+
+impl Types {
+    fn parameters(&self, function: Type<'_>) -> Option<Vec<Parameter>> {
+        let prototype = self.get(function.size_or_type)?;
         let parameter =
             |(name, ty): (&str, u32)| Parameter { name: name.to_owned(), ty: self.parameter_type(ty) };
-        Some(self.btf.parameters(prototype).map(parameter).collect())
+        Some(self.btf()?.parameters(prototype).map(parameter).collect())
     }
 
     fn parameter_type(&self, id: u32) -> ParameterType {
         let Some(ty) = self.strip(id) else { return ParameterType::Other };
         match ty.kind {
-            Kind::Int => ParameterType::Integer { size: ty.size_or_type, signed: self.btf.is_signed(ty) },
+            Kind::Int => ParameterType::Integer {
+                size: ty.size_or_type,
+                signed: self.btf().is_some_and(|it| it.is_signed(ty)),
+            },
             Kind::Enum | Kind::Enum64 => ParameterType::Integer { size: ty.size_or_type, signed: false },
             Kind::Ptr => match self.strip(ty.size_or_type) {
                 Some(target) if matches!(target.kind, Kind::Struct | Kind::Union | Kind::Fwd) => {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use thiserror::Error;
 
 use super::{PolicyKernel, Program};
 use crate::kernel::object::ObjectError;
-use crate::kernel::sys::maps;
 use crate::kernel::sys::perf::{self, Link};
+use crate::kernel::sys::{self, maps};
 use crate::policies::rules::HookId;
 
 /// Where the kernel tells the number of kprobe events.
@@ -75,8 +75,10 @@ impl AttachError {
 /// An attached hook. Detached with the last copy.
 #[derive(Debug, Clone)]
 pub struct Attached {
-    _link: Arc<Link>,
-    /// Number of a program that is this hook's alone.
+    link: Arc<Link>,
+    /// A program that is this hook's alone.
+    program: Option<Arc<OwnedFd>>,
+    /// Number of a program for tracepoints that is this hook's alone.
     pub(super) numbered: Option<u32>,
     /// Under which it is among the hooks by address.
     address: Option<u64>,
@@ -84,7 +86,23 @@ pub struct Attached {
 
 impl Attached {
     pub(super) fn new(link: Link) -> Self {
-        Self { _link: Arc::new(link), numbered: None, address: None }
+        Self { link: Arc::new(link), program: None, numbered: None, address: None }
+    }
+
+    pub(super) fn with_program(link: Link, program: OwnedFd) -> Self {
+        Self { program: Some(Arc::new(program)), ..Self::new(link) }
+    }
+
+    /// Whether the two were attached as one.
+    pub fn is_together_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.link, &other.link)
+    }
+
+    /// How often the kernel left out the program here, as far as it counts that; of functions that are hooked together,
+    /// the sum.
+    pub fn skipped(&self) -> u64 {
+        let own = self.program.as_ref().and_then(|it| sys::recursion_misses(it.as_fd()).ok().flatten());
+        own.unwrap_or_else(|| self.link.skipped())
     }
 }
 

@@ -124,7 +124,7 @@ impl PolicyKernel {
         drop(loader);
         crate::kernel::sys::trim_memory();
         let link = perf::attach_trampoline(std::os::fd::AsFd::as_fd(&program)).map_err(failed)?;
-        Ok(Attached::new(link))
+        Ok(Attached::with_program(link, program))
     }
 
     /// Loads one of each, and attaches it for a moment.

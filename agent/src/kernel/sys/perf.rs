@@ -3,11 +3,11 @@
 use std::ffi::CString;
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, perf_event_attr};
 
-use super::{empty_attr, new_fd};
+use super::{bpf, empty_attr, new_fd};
 
 /// From `linux/perf_event.h`.
 const PERF_TYPE_TRACEPOINT: u32 = 2;
@@ -18,8 +18,37 @@ const PERF_EVENT_IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
 /// A program at a hook. Detached when dropped.
 #[derive(Debug)]
 pub(crate) struct Link {
-    _link: Option<OwnedFd>,
+    link: Option<OwnedFd>,
     _event: Option<OwnedFd>,
+}
+
+/// `enum bpf_link_type` and `enum bpf_perf_event_type` of `linux/bpf.h`.
+const LINK_PERF_EVENT: u32 = 7;
+const LINK_KPROBE_MULTI: u32 = 8;
+const EVENT_KPROBES: [u32; 2] = [3, 4];
+
+impl Link {
+    /// How often the kernel left out the program, at kprobes; 0 before 6.7, where it does not count.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.link.as_ref().and_then(|link| skipped(link.as_fd()).ok()).unwrap_or(0)
+    }
+}
+
+/// `missed` of `struct bpf_link_info`, read at its place: headers that are older do not have it.
+fn skipped(link: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut info = [0u64; 16];
+    let mut attr = empty_attr();
+    attr.info.bpf_fd = link.as_raw_fd().cast_unsigned();
+    attr.info.info = info.as_mut_ptr() as u64;
+    attr.info.info_len = u32::try_from(size_of_val(&info)).map_err(io::Error::other)?;
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    // Of 8 bytes each: type and id, program, then what the type says.
+    let first = |word: u64| u32::from_ne_bytes([0, 1, 2, 3].map(|byte| word.to_ne_bytes()[byte]));
+    Ok(match first(info[0]) {
+        LINK_KPROBE_MULTI => info[4],
+        LINK_PERF_EVENT if EVENT_KPROBES.contains(&first(info[2])) => info[6],
+        _ => 0,
+    })
 }
 
 fn open(attr: &mut perf_event_attr) -> io::Result<OwnedFd> {
@@ -77,7 +106,7 @@ pub(crate) fn attach_with_cookie(event: OwnedFd, program: BorrowedFd<'_>, cookie
     create.attach_type = bpf_attach_type::BPF_PERF_EVENT as u32;
     create.__bindgen_anon_3.perf_event.bpf_cookie = cookie;
     let link = new_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)?;
-    Ok(Link { _link: Some(link), _event: Some(event) })
+    Ok(Link { link: Some(link), _event: Some(event) })
 }
 
 /// Runs a program at an event.
@@ -92,7 +121,7 @@ pub(crate) fn attach(event: OwnedFd, program: BorrowedFd<'_>) -> io::Result<Link
     if enabled < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(Link { _link: None, _event: Some(event) })
+    Ok(Link { link: None, _event: Some(event) })
 }
 
 /// Runs a program at many functions, with a number for each. The program must be loaded for that.
@@ -122,7 +151,7 @@ pub(crate) fn attach_multi(
             cookies: cookies.as_ptr() as u64,
         };
     let link = new_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)?;
-    Ok(Link { _link: Some(link), _event: None })
+    Ok(Link { link: Some(link), _event: None })
 }
 
 /// Runs a program at the function that it was loaded for.
@@ -132,5 +161,5 @@ pub(crate) fn attach_trampoline(program: BorrowedFd<'_>) -> io::Result<Link> {
     let open = unsafe { &mut attr.raw_tracepoint };
     open.prog_fd = program.as_raw_fd().cast_unsigned();
     let link = new_fd(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr)?;
-    Ok(Link { _link: Some(link), _event: None })
+    Ok(Link { link: Some(link), _event: None })
 }

@@ -157,10 +157,10 @@ impl<'a> Ops<'a> {
             self.capabilities(filter, op_kind::CAPABILITIES);
         }
         for filter in &selector.pids {
-            self.pids(filter)?;
+            self.pids(filter).map_err(|error| error.at(&selector.path.field("matchPIDs")))?;
         }
         if let Some(filter) = &selector.binaries {
-            self.binaries(filter)?;
+            self.binaries(filter).map_err(|error| error.at(&selector.path.field("matchBinaries")))?;
         }
         if let Some(filter) = &selector.namespace_changes {
             let mut op = op(op_kind::NAMESPACE_CHANGED);
@@ -230,7 +230,8 @@ impl<'a> Ops<'a> {
         let texts = filters.iter().filter(|filter| !is_number(filter));
         for filter in filters.iter().filter(is_number).chain(texts) {
             let arg = place.unwrap_or(filter.arg);
-            self.argument(filter, u8::try_from(arg).unwrap_or(u8::MAX))?;
+            let result = self.argument(filter, u8::try_from(arg).unwrap_or(u8::MAX));
+            result.map_err(|error| error.at(&filter.path))?;
         }
         Ok(())
     }

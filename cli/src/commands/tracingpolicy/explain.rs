@@ -1,11 +1,9 @@
 //! `tetra tracingpolicy explain`: what policies become on this machine.
 
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use tetragon_bpf::btf::Btf;
 use tetragon_crds::load_file;
 use tetragon_crds::syscalls::Arch;
 use tetragon_policy::{Kernel, compile};
@@ -38,12 +36,8 @@ enum Format {
 }
 
 pub(super) fn run(options: &Options) -> Result<()> {
-    let btf = options.btf.display();
-    let raw = fs::read(&options.btf)
-        .with_context(|| format!("cannot read {btf}; name the kernel's type information with --btf"))?;
-    let view = Btf::parse(&raw).with_context(|| format!("{btf} is no BTF of this machine's byte order"))?;
-    let kernel = Kernel::new(view, &options.tracefs);
-    let (mut programs, mut refused) = (Vec::new(), 0);
+    let mut kernel = Kernel::new(&options.btf, &options.tracefs);
+    let (mut programs, mut refused) = (Vec::new(), Vec::new());
     for file in &options.files {
         let outcome = load_file(file).map_err(|errors| errors.to_string()).and_then(|policy| {
             compile(&policy, &kernel, Arch::current()).map_err(|errors| {
@@ -53,18 +47,19 @@ pub(super) fn run(options: &Options) -> Result<()> {
         });
         match outcome {
             Ok(program) => programs.push(program),
-            Err(text) => {
-                refused += 1;
-                output::to_stderr(&text);
-            }
+            Err(text) => refused.push(text),
         }
     }
+    if let Some(problem) = kernel.forget() {
+        bail!("{problem}; name the file with --btf");
+    }
+    refused.iter().for_each(|text| output::to_stderr(text));
     output::print(&match options.output {
         Format::Text => programs.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         Format::Json => serde_json::to_string_pretty(&programs)? + "\n",
     })?;
-    if refused > 0 {
-        bail!("{refused} of {} policies would be refused", options.files.len());
+    if !refused.is_empty() {
+        bail!("{} of {} policies would be refused", refused.len(), options.files.len());
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use tetragon_api::json;
 use tetragon_api::tetragon::{
-    ListTracingPoliciesRequest, TracingPolicyMode, TracingPolicyState, TracingPolicyStatus,
+    ListTracingPoliciesRequest, TracingPolicyFigures, TracingPolicyMode, TracingPolicyState,
+    TracingPolicyStatus,
 };
 
 use crate::cli::Global;
@@ -84,7 +85,9 @@ fn text(policies: &mut [TracingPolicyStatus]) -> String {
         let warnings = policy.warnings.iter().map(|text| ("warning", text));
         let errors = Some(&policy.error).filter(|text| !text.is_empty()).map(|text| ("error", text));
         let log = Some(&policy.verifier_log).filter(|text| !text.is_empty()).map(|text| ("verifier", text));
-        for (kind, text) in errors.into_iter().chain(log).chain(warnings) {
+        let missing = figures.and_then(missing);
+        let missing = missing.iter().map(|text| ("missing", text));
+        for (kind, text) in errors.into_iter().chain(log).chain(warnings).chain(missing) {
             remarks.push_str(&format!("{}: {kind}: {}\n", policy.name, text.trim_end()));
         }
     }
@@ -94,6 +97,19 @@ fn text(policies: &mut [TracingPolicyStatus]) -> String {
         text.push_str(&remarks);
     }
     text
+}
+
+/// What was not done or not seen, besides lost events.
+fn missing(figures: &TracingPolicyFigures) -> Option<String> {
+    let all = [
+        (figures.returns_missing, "calls have not been seen to return"),
+        (figures.returns_lost, "calls could not be remembered until they return"),
+        (figures.signal_errors, "signals could not be sent"),
+        (figures.skipped, "runs at its hooks, of all their policies, were left out by the kernel"),
+    ];
+    let some: Vec<String> =
+        all.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    (!some.is_empty()).then(|| some.join("; "))
 }
 
 fn state(state: TracingPolicyState) -> String {
@@ -132,8 +148,6 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tetragon_api::tetragon::TracingPolicyFigures;
-
     use super::*;
 
     #[test]
@@ -162,7 +176,14 @@ mod tests {
             state: TracingPolicyState::TpStateEnabled.into(),
             mode: TracingPolicyMode::TpModeMonitorOnly.into(),
             kernel_memory_bytes: 8192,
-            figures: Some(TracingPolicyFigures { matched: 9, posted: 8, lost: 1, ..Default::default() }),
+            figures: Some(TracingPolicyFigures {
+                matched: 9,
+                posted: 8,
+                lost: 1,
+                returns_missing: 4,
+                skipped: 3,
+                ..Default::default()
+            }),
             ..Default::default()
         };
         let bad = TracingPolicyStatus {
@@ -183,6 +204,8 @@ mod tests {
                 "2 good enabled 2 shop generic_kprobe-0,generic_tracepoint-1 8.19 kB monitor_only 9 8 1",
                 "",
                 "bad: error: no such function",
+                "good: missing: 4 calls have not been seen to return; 3 runs at its hooks, of all their policies, \
+                 were left out by the kernel",
             ]
         );
     }

@@ -5,7 +5,7 @@ use tetragon_api::tetragon::KprobeAction;
 use tetragon_api::tetragon::get_events_response::Event as Payload;
 use tetragon_e2e::kit::expect::Expect;
 use tetragon_e2e::kit::{Env, EventExt, Watch};
-use tetragon_e2e::place::{EVERYWHERE, EVERYWHERE_AND_PREEMPTIBLE, VMS};
+use tetragon_e2e::place::{EVERYWHERE_AND_PREEMPTIBLE, VMS};
 use tetragon_e2e::{Test, test};
 
 use super::{At, MARK, PRCTL, policy, start, told};
@@ -18,10 +18,10 @@ pub(super) fn tests() -> Vec<Test> {
         test!(no_event),
         test!(a_rate_limit),
         test!(rate_limits_by_scope),
-        test!(several_signals).on(EVERYWHERE),
+        test!(several_signals),
         test!(no_event_of_a_signal),
         test!(a_signal_then_a_kill).on(EVERYWHERE_AND_PREEMPTIBLE),
-        test!(a_signal_that_cannot_be_sent).on(EVERYWHERE),
+        test!(a_signal_that_cannot_be_sent),
         test!(stacks).on(VMS),
     ]
 }

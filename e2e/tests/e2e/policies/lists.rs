@@ -7,14 +7,14 @@ use anyhow::{Result, bail, ensure};
 use tetragon_api::tetragon::get_events_response::Event as Payload;
 use tetragon_api::tetragon::kprobe_argument::Arg;
 use tetragon_e2e::kit::{Env, EventExt, Watch};
-use tetragon_e2e::place::{EVERYWHERE, VMS};
+use tetragon_e2e::place::VMS;
 use tetragon_e2e::{Test, test};
 
 use super::{MARK, PRCTL, policy, start};
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
-        test!(calls_by_number).on(EVERYWHERE),
+        test!(calls_by_number),
         test!(functions_by_name_and_pattern).on(VMS),
         test!(a_call_without_arguments).on(VMS),
         test!(every_system_call).on(VMS).within(Duration::from_secs(90)),

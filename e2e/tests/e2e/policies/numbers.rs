@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tetragon_e2e::kit::Env;
-use tetragon_e2e::place::EVERYWHERE;
 use tetragon_e2e::{Test, test};
 
 use super::{At, MARK, PRCTL, expect_exactly, policy, start};
 
 pub(super) fn tests() -> Vec<Test> {
-    vec![test!(every_operator_on_every_number).on(EVERYWHERE).within(Duration::from_secs(60))]
+    vec![test!(every_operator_on_every_number).within(Duration::from_secs(60))]
 }
 
 /// Type, bits, whether signed.

@@ -4,18 +4,17 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use tetragon_e2e::kit::Env;
-use tetragon_e2e::place::EVERYWHERE;
 use tetragon_e2e::{Test, test};
 
 use super::{At, MARK, PRCTL, expect_exactly, policy, start, told};
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
-        test!(programs).on(EVERYWHERE),
-        test!(namespaces_and_capabilities).on(EVERYWHERE),
-        test!(process_ids).on(EVERYWHERE),
-        test!(descendants).on(EVERYWHERE),
-        test!(changes).on(EVERYWHERE),
+        test!(programs),
+        test!(namespaces_and_capabilities),
+        test!(process_ids),
+        test!(descendants),
+        test!(changes),
     ]
 }
 

@@ -7,15 +7,15 @@ use tetragon_api::tetragon::KprobeArgument;
 use tetragon_api::tetragon::get_events_response::Event as Payload;
 use tetragon_api::tetragon::kprobe_argument::Arg;
 use tetragon_e2e::kit::{Env, EventExt, Watch};
-use tetragon_e2e::place::{EVERYWHERE, VMS};
+use tetragon_e2e::place::VMS;
 use tetragon_e2e::{Test, test};
 
 use super::{At, MARK, PRCTL, policy, start};
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
-        test!(gaps_between_selectors).on(EVERYWHERE),
-        test!(selectors_of_many_kilobytes).on(EVERYWHERE),
+        test!(gaps_between_selectors),
+        test!(selectors_of_many_kilobytes),
         test!(sets_of_two_tracepoints),
         test!(sets_of_two_lists).on(VMS),
         test!(networks_of_two_functions).on(VMS),

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use tetragon_api::tetragon::TracingPolicyState;
 use tetragon_e2e::kit::{Env, Watch};
-use tetragon_e2e::place::{EVERYWHERE, VMS};
+use tetragon_e2e::place::VMS;
 use tetragon_e2e::{Test, test};
 
 use super::{At, MARK, PRCTL, policy, start, told};
@@ -14,10 +14,10 @@ use super::{At, MARK, PRCTL, policy, start, told};
 pub(super) fn tests() -> Vec<Test> {
     vec![
         test!(whatever_must_be_refused),
-        test!(what_the_kernel_does_not_have).on(EVERYWHERE),
+        test!(what_the_kernel_does_not_have),
         test!(types_that_contradict_the_kernels).on(VMS),
-        test!(ten_thousand_values).on(EVERYWHERE),
-        test!(a_value_of_1025_bytes).on(EVERYWHERE),
+        test!(ten_thousand_values),
+        test!(a_value_of_1025_bytes),
     ]
 }
 

@@ -5,7 +5,7 @@ use tetragon_api::tetragon::get_events_response::Event as Payload;
 use tetragon_api::tetragon::kprobe_argument::Arg;
 use tetragon_e2e::kit::expect::Expect;
 use tetragon_e2e::kit::{Env, EventExt};
-use tetragon_e2e::place::{EVERYWHERE, VMS};
+use tetragon_e2e::place::VMS;
 use tetragon_e2e::{Test, test};
 
 use super::{At, MARK, PRCTL, arg, only, policy, start};
@@ -15,8 +15,8 @@ pub(super) fn tests() -> Vec<Test> {
         test!(bytes_of_a_buffer).on(VMS),
         test!(a_program_before_it_runs).on(VMS),
         test!(what_a_call_returns).on(VMS),
-        test!(an_argument_that_is_not_there_yet).on(EVERYWHERE),
-        test!(a_text_inside_a_tracepoints_record).on(EVERYWHERE),
+        test!(an_argument_that_is_not_there_yet),
+        test!(a_text_inside_a_tracepoints_record),
         test!(a_list_of_functions).on(VMS),
     ]
 }

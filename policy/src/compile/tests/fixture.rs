@@ -3,13 +3,12 @@
 use std::fs;
 
 use tempfile::TempDir;
-use tetragon_bpf::btf::Btf;
 
 use crate::kernel::Kernel;
 
 pub(super) struct Fixture {
-    btf: Vec<u8>,
-    tracefs: TempDir,
+    kernel: Kernel,
+    _files: [TempDir; 2],
 }
 
 impl Fixture {
@@ -31,11 +30,14 @@ impl Fixture {
         for call in ["openat", "read", "write"] {
             types.function(&format!("__x64_sys_{call}"), &[("regs", registers)]);
         }
-        Self { btf: types.finish(), tracefs: tracefs() }
+        let (folder, tracefs) = (tempfile::tempdir().expect("folder"), tracefs());
+        let btf = folder.path().join("vmlinux");
+        fs::write(&btf, types.finish()).expect("written");
+        Self { kernel: Kernel::new(&btf, tracefs.path()), _files: [folder, tracefs] }
     }
 
-    pub(super) fn kernel(&self) -> Kernel<'_> {
-        Kernel::new(Btf::parse(&self.btf).expect("type information"), self.tracefs.path())
+    pub(super) fn kernel(&self) -> &Kernel {
+        &self.kernel
     }
 }
 
