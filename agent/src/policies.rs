@@ -19,6 +19,8 @@ pub mod joining;
 pub mod manager;
 pub mod rules;
 pub mod stacks;
+#[cfg(test)]
+pub(crate) mod test_engine;
 mod text;
 
 pub use call::Call;

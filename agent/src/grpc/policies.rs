@@ -228,3 +228,6 @@ fn figures(figures: &Figures) -> TracingPolicyFigures {
         skipped: figures.skipped,
     }
 }
+
+#[cfg(test)]
+mod tests;

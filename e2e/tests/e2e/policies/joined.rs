@@ -176,7 +176,8 @@ fn calls_at_once(env: &Env) -> Result<()> {
     // What the kernel skips in its return probes is counted, and what it skips at entry is no call that matched.
     let missing = counted.returns_missing + counted.returns_lost;
     ensure!(u64::try_from(told.len())? + missing == counted.matched, "{} told, {counted:?}", told.len());
-    if env.place().to_string().contains("preempt") {
+    // 5.10 follows as many calls at a time as it has processors, and one may be put aside while it waits for a lock.
+    if env.place().to_string().contains("preempt") || old(env) {
         ensure!(told.len() * 10 >= all * 9, "{} of {all} told, {counted:?}", told.len());
     } else {
         ensure!(told.len() == all, "{} of {all} told, {counted:?}", told.len());
