@@ -38,7 +38,7 @@ use crate::fanout::Fanout;
 use crate::identity::Store;
 use crate::kernel::KernelError;
 use crate::kernel::ledger::KernelLedger;
-use crate::kernel::rings::Ring;
+use crate::kernel::rings::{Position, Ring};
 use crate::kernel::sensor::{Attached, BaseSensor};
 use crate::process::describe::ExecStrings;
 use crate::process::procfs::ProcFs;
@@ -62,6 +62,9 @@ const DRAIN: usize = 8192;
 const GATHERED: usize = 1024;
 /// How often clocks, losses and the age of table entries are looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// How long an unfinished record of another CPU may hide what a process has done before it ended: in a virtual machine a
+/// processor can be taken away at any instruction.
+const UNFINISHED_LIMIT: Duration = Duration::from_millis(50);
 /// How long pieces of an argument list may take to become visible once their exec record is.
 const PIECES_LIMIT: Duration = Duration::from_millis(200);
 /// Least time between two scans for lost records.
@@ -109,6 +112,8 @@ struct State {
     passing: Vec<Outgoing>,
     outgoing: Vec<Arc<Event>>,
     buffer: Buffer,
+    /// Where a record of the events ring stayed unfinished for too long.
+    unfinished: Option<Position>,
     /// By CPU, losses that the stream has been told of.
     reported_lost: Vec<u64>,
     skipped_seen: u64,
@@ -140,6 +145,7 @@ impl Pipeline {
             passing: Vec::new(),
             outgoing: Vec::new(),
             buffer: Buffer::default(),
+            unfinished: None,
             reported_lost: Vec::new(),
             skipped_seen: 0,
             lost_seen: 0,
@@ -222,8 +228,7 @@ impl State {
             if drained == Drained::Nothing {
                 drained = Drained::All;
             }
-            // What the process has done before.
-            self.gather();
+            self.gather_older();
             self.handle(buffer.bytes());
             count += 1;
             if count == DRAIN {
@@ -256,6 +261,7 @@ impl State {
             Ok(Record::Exec(exec, strings)) => self.exec(exec, strings),
             Ok(Record::Fork(fork)) => {
                 self.parts.tracker.fork(fork);
+                self.is_known(fork.key.tgid);
                 Fate::Absorbed
             }
             // It ended before we could see that it was there: not one of those that we report.
@@ -287,7 +293,16 @@ impl State {
         } else {
             self.parts.tracker.exec(exec, inline)
         };
-        self.settle(verdict, exec.header.boot_ns)
+        let fate = self.settle(verdict, exec.header.boot_ns);
+        self.is_known(exec.task.key.tgid);
+        fate
+    }
+
+    /// Records of policies that have waited for this process come before what it does next.
+    fn is_known(&mut self, tgid: u32) {
+        if self.queue.strands(tgid) {
+            self.try_stranded(false);
+        }
     }
 
     /// Arguments that came in pieces, and whether some are missing.
@@ -303,6 +318,27 @@ impl State {
         let arguments = self.arguments.take(&exec.task.key);
         let cut = arguments.len() < exec.args_total_len as usize;
         (arguments, cut)
+    }
+
+    /// Reads the events ring as far as CPUs have written it now: what the process has done before comes first.
+    fn gather_older(&mut self) {
+        let end = self.parts.events.end();
+        self.gather();
+        let mut position = self.parts.events.position();
+        if position.has_reached(end) || self.unfinished == Some(position) {
+            return;
+        }
+        let deadline = Instant::now() + UNFINISHED_LIMIT;
+        while !position.has_reached(end) {
+            if Instant::now() >= deadline {
+                self.unfinished = Some(position);
+                return;
+            }
+            if self.gather() == 0 {
+                std::thread::yield_now();
+            }
+            position = self.parts.events.position();
+        }
     }
 
     /// Reads the events ring; how many records.

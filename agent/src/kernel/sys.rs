@@ -184,10 +184,20 @@ impl RingPositions {
         unsafe { &*self.base.add(page * self.page).cast::<AtomicUsize>() }.load(Ordering::Acquire)
     }
 
+    /// Up to where it has been read.
+    pub(super) fn consumed(&self) -> usize {
+        self.read(0)
+    }
+
+    /// Up to where there are records, finished or not.
+    pub(super) fn produced(&self) -> usize {
+        self.read(1)
+    }
+
     /// Bytes written and not yet read.
     pub(super) fn used(&self) -> usize {
-        let consumed = self.read(0);
-        self.read(1).wrapping_sub(consumed)
+        let consumed = self.consumed();
+        self.produced().wrapping_sub(consumed)
     }
 }
 

@@ -135,12 +135,12 @@ pub(crate) fn start(
     (0..jobs()).map(worker).collect()
 }
 
-/// An emulated machine keeps two processors busy.
+/// An emulated machine of two processors seldom keeps both busy.
 fn jobs() -> usize {
     std::env::var(JOBS)
         .ok()
         .and_then(|jobs| jobs.parse().ok())
-        .unwrap_or_else(|| thread::available_parallelism().map_or(1, |processors| processors.get() / 2))
+        .unwrap_or_else(|| thread::available_parallelism().map_or(1, std::num::NonZero::get))
         .max(1)
 }
 

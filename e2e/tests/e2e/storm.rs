@@ -116,6 +116,11 @@ fn a_storm_has_as_many_processes_as_it_says(env: &Env) -> Result<()> {
     Ok(())
 }
 
+/// Fully preemptible kernels skip programs, which is counted; what is missing then is for the tests to say.
+fn end(env: &Env, watch: Watch<'_>) -> Result<()> {
+    if env.place().to_string().contains("preempt") { watch.finish_with_losses() } else { watch.finish() }
+}
+
 fn every_process_is_told_once(env: &Env) -> Result<()> {
     let storm = Storm::new(env, size(env))?;
     let launch = Launch::new(env)?;
@@ -127,7 +132,7 @@ fn every_process_is_told_once(env: &Env) -> Result<()> {
     let facts = truth.finish()?;
     watch.catch_up()?;
     let streamed = watch.events.all();
-    watch.finish()?;
+    end(env, watch)?;
 
     let truth = true_lives(&facts, storm.program());
     ensure!(truth.len() == storm.processes(), "{} processes instead of {}", truth.len(), storm.processes());
@@ -154,7 +159,7 @@ fn an_agent_started_in_the_middle_tells_of_all_that_live(env: &Env) -> Result<()
     raging.end()?;
     let facts = truth.finish()?;
     watch.catch_up()?;
-    watch.finish()?;
+    end(env, watch)?;
 
     let begun = mark(&facts, &marker)?;
     let truth = true_lives(&facts, storm.program());
