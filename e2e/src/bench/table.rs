@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::options::Plan;
+use super::policies::HOOKS;
 
 type Figures = BTreeMap<String, f64>;
 
@@ -34,28 +35,24 @@ const ROWS: &[(&str, &str, usize)] = &[
     ("hook_announce_p99_us", "  p99, µs", 0),
     ("hook_verify_p50_us", "RuntimeHook, 1,000 containers known, verify, median, µs", 0),
     ("hook_verify_p99_us", "  p99, µs", 0),
-    ("tracepoint_call_ns", "prctl without a hook (beside tracepoint), ns a call", 0),
-    ("tracepoint_unmatched_call_ns", "tracepoint: one policy, not matching, ns", 0),
-    ("tracepoint_no_post_call_ns", "  matching, NoPost, ns", 0),
-    ("tracepoint_post_call_ns", "  matching, Post, ns", 0),
-    ("tracepoint_of_1_call_ns", "  1 namespaced policy, the caller's, NoPost, ns", 0),
-    ("tracepoint_of_10_call_ns", "  10 of which one is the caller's, ns", 0),
-    ("tracepoint_of_100_call_ns", "  100, ns", 0),
-    ("tracepoint_of_1000_call_ns", "  1,000, ns", 0),
-    ("tracepoint_of_10000_call_ns", "  10,000, ns", 0),
-    ("tracepoint_load_ms", "  to load one more, ms", 2),
-    ("tracepoint_memory_bytes", "  kernel memory of a policy, bytes", 0),
-    ("kprobe_call_ns", "prctl without a hook (beside kprobe), ns a call", 0),
-    ("kprobe_unmatched_call_ns", "kprobe: one policy, not matching, ns", 0),
-    ("kprobe_no_post_call_ns", "  matching, NoPost, ns", 0),
-    ("kprobe_post_call_ns", "  matching, Post, ns", 0),
-    ("kprobe_of_1_call_ns", "  1 namespaced policy, the caller's, NoPost, ns", 0),
-    ("kprobe_of_10_call_ns", "  10 of which one is the caller's, ns", 0),
-    ("kprobe_of_100_call_ns", "  100, ns", 0),
-    ("kprobe_of_1000_call_ns", "  1,000, ns", 0),
-    ("kprobe_of_10000_call_ns", "  10,000, ns", 0),
-    ("kprobe_load_ms", "  to load one more, ms", 2),
-    ("kprobe_memory_bytes", "  kernel memory of a policy, bytes", 0),
+];
+
+/// What calls at each kind of hook cost; `HOOK` stands for it.
+const HOOK_ROWS: &[(&str, &str, usize)] = &[
+    ("HOOK_call_ns", "prctl without a hook (beside HOOK), ns a call", 0),
+    ("HOOK_unmatched_call_ns", "HOOK: one policy, not matching, ns", 0),
+    ("HOOK_no_post_call_ns", "  matching, NoPost, ns", 0),
+    ("HOOK_post_call_ns", "  matching, Post, ns", 0),
+    ("HOOK_of_1_call_ns", "  1 namespaced policy, the caller's, NoPost, ns", 0),
+    ("HOOK_of_10_call_ns", "  10 of which one is the caller's, ns", 0),
+    ("HOOK_of_100_call_ns", "  100, ns", 0),
+    ("HOOK_of_1000_call_ns", "  1,000, ns", 0),
+    ("HOOK_of_10000_call_ns", "  10,000, ns", 0),
+    ("HOOK_load_ms", "  to load one more, ms", 2),
+    ("HOOK_memory_bytes", "  kernel memory of a policy, bytes", 0),
+];
+
+const LAST_ROWS: &[(&str, &str, usize)] = &[
     ("binary_mb", "binary with its BPF objects, MB", 1),
     ("events_wanted", "events of the storms", 0),
     ("events_missing", "  missing in the export file", 0),
@@ -82,9 +79,16 @@ pub(super) fn render(place: &str, plan: &Plan, figures: &Figures) -> String {
     }
     text.push_str(heading.trim_end());
     text.push('\n');
-    for (figure, label, decimals) in ROWS {
-        push_row(&mut text, figures, &subjects, figure, label, *decimals);
+    let mut push = |figure: &str, label: &str, decimals| {
+        push_row(&mut text, figures, &subjects, figure, label, decimals);
+    };
+    ROWS.iter().for_each(|(figure, label, decimals)| push(figure, label, *decimals));
+    for hook in HOOKS {
+        for (figure, label, decimals) in HOOK_ROWS {
+            push(&figure.replace("HOOK", hook), &label.replace("HOOK", hook), *decimals);
+        }
     }
+    LAST_ROWS.iter().for_each(|(figure, label, decimals)| push(figure, label, *decimals));
     text.push_str("\nBPF program: nanoseconds a run (runs for each process)\n");
     for (subject, name) in programs(figures) {
         let value = |what: &str| figures.get(&format!("{subject}/bpf/{name}/{what}")).copied().unwrap_or(0.0);

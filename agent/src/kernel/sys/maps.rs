@@ -39,7 +39,15 @@ pub(crate) fn create(name: &str, spec: MapSpec, inner: Option<BorrowedFd<'_>>) -
         let legal = from.is_ascii_alphanumeric() || from == b'_' || from == b'.';
         *to = (if legal { from } else { b'_' }).cast_signed();
     }
-    new_fd(bpf_cmd::BPF_MAP_CREATE, &mut attr)
+    new_fd(bpf_cmd::BPF_MAP_CREATE, &mut attr).map_err(|error| match error.raw_os_error() {
+        // Other maps were permitted before.
+        Some(libc::EPERM) => io::Error::new(
+            io::ErrorKind::OutOfMemory,
+            "no memory within the limit of locked memory, against which kernels before 5.11 count it (RLIMIT_MEMLOCK, \
+             ulimit -l); or the capabilities of the agent are gone",
+        ),
+        _ => error,
+    })
 }
 
 fn element(map: BorrowedFd<'_>, key: &[u8], value: u64, flags: u64) -> bpf_attr {
