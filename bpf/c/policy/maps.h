@@ -14,7 +14,8 @@
  * rates       hash             time of last event  actions           actions
  *
  * and of the base sensor's maps events, lost, cgroups, containers. Nothing but what gives way to the new
- * (pending, rates) is preallocated, unless an old kernel demands it; user space sets the flags, and the sizes of everything.
+ * (pending, rates) is preallocated, unless an old kernel demands it; user space sets the flags, and the
+ * sizes of everything.
  */
 #ifndef TETRAGON_POLICY_MAPS_H
 #define TETRAGON_POLICY_MAPS_H
