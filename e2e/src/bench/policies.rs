@@ -70,7 +70,8 @@ pub(super) fn measure(env: &Env) -> Result<()> {
         #[expect(clippy::cast_precision_loss, reason = "some kilobytes")]
         env.record(format!("tetragon/{hook}_memory_bytes"), memory as f64);
         if native {
-            load(&agent, MANY)?;
+            let each = load(&agent, MANY)?;
+            env.record(format!("tetragon/{hook}_load_of_{MANY}_ms"), each);
             env.record(format!("tetragon/{hook}_of_{MANY}_call_ns"), fastest(env, Some(&cgroup), calls)?);
         }
         agent.stop()?;

@@ -48,7 +48,8 @@ const HOOK_ROWS: &[(&str, &str, usize)] = &[
     ("HOOK_of_100_call_ns", "  100, ns", 0),
     ("HOOK_of_1000_call_ns", "  1,000, ns", 0),
     ("HOOK_of_10000_call_ns", "  10,000, ns", 0),
-    ("HOOK_load_ms", "  to load one more, ms", 2),
+    ("HOOK_load_ms", "  to load one more of 1,000, ms", 2),
+    ("HOOK_load_of_10000_ms", "  of 10,000, ms", 2),
     ("HOOK_memory_bytes", "  kernel memory of a policy, bytes", 0),
 ];
 
