@@ -16,8 +16,6 @@ pub use functions::{Parameter, ParameterType};
 
 /// Searches before an index of all functions is made.
 const SEARCHES: u32 = 8;
-/// Functions that are remembered.
-const REMEMBERED: usize = 4096;
 
 /// A kernel. It reads the type information when a function is asked for that it does not remember, and keeps it until it
 /// is to [`forget`](Self::forget) it.
@@ -26,7 +24,7 @@ pub struct Kernel {
     btf: PathBuf,
     tracefs: PathBuf,
     types: OnceCell<Types>,
-    /// What was asked: some policies of many ask for the same functions.
+    /// What was asked: many policies ask for the same functions.
     parameters: RefCell<HashMap<String, Option<Vec<Parameter>>>>,
     problem: RefCell<Option<String>>,
 }
@@ -74,7 +72,7 @@ impl Types {
         self.functions.get_or_init(|| {
             let types = self.btf().into_iter().flat_map(Btf::types);
             let mut functions: Vec<u32> = types.filter(|it| it.kind == Kind::Func).map(|it| it.id).collect();
-            functions.sort_by_key(|id| self.name(*id));
+            functions.sort_by_cached_key(|id| self.name(*id));
             functions.dedup_by_key(|id| self.name(*id));
             functions
         })

@@ -8,7 +8,7 @@ mod errors;
 mod scope;
 mod ways;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -451,12 +451,12 @@ impl Engine for KernelEngine {
             sum.returns_lost += counters.pending_lost;
             sum.overridden += counters.overridden;
         }
-        let hooks: BTreeSet<&Place> = policy.plans.iter().map(|plan| &plan.place).collect();
-        let hooks = hooks.into_iter().filter_map(|place| self.hooks.get(place));
-        let attached: Vec<&Attached> = hooks.flat_map(|it| it.entry.iter().chain(&it.returns)).collect();
+        let places: BTreeSet<&Place> = policy.plans.iter().map(|plan| &plan.place).collect();
+        let hooks = places.into_iter().filter_map(|place| self.hooks.get(place));
         // Of functions that are hooked together, one tells of all.
-        let first = |at: &usize| !attached[..*at].iter().any(|it| it.is_together_with(attached[*at]));
-        sum.skipped = (0..attached.len()).filter(first).map(|at| attached[at].skipped()).sum();
+        let mut links = HashSet::new();
+        let attached = hooks.flat_map(|it| it.entry.iter().chain(&it.returns));
+        sum.skipped = attached.filter(|it| links.insert(it.link_id())).map(Attached::skipped).sum();
         Some(sum)
     }
 }

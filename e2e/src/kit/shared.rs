@@ -24,7 +24,7 @@ impl SharedAgent {
     pub(super) fn get(&self, env: &Env) -> Result<Rc<Agent>> {
         if let Some(agent) = self.agent.get() {
             ensure!(agent.is_running()?, "the shared agent has ended:\n{}", agent.log());
-            // A test that failed may have left some.
+            // Those of the test before.
             agent.delete_all_policies()?;
             return Ok(Rc::clone(agent));
         }

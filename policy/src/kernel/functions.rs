@@ -2,7 +2,10 @@
 
 use tetragon_bpf::btf::{Kind, Type};
 
-use super::{Kernel, REMEMBERED, Types};
+use super::{Kernel, Types};
+
+/// Functions that are remembered.
+const REMEMBERED: usize = 4096;
 
 /// A parameter of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -93,9 +93,9 @@ impl Attached {
         Self { program: Some(Arc::new(program)), ..Self::new(link) }
     }
 
-    /// Whether the two were attached as one.
-    pub fn is_together_with(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.link, &other.link)
+    /// The same for all that were attached as one, as long as they are attached.
+    pub fn link_id(&self) -> usize {
+        Arc::as_ptr(&self.link).addr()
     }
 
     /// How often the kernel left out the program here, as far as it counts that; of functions that are hooked together,

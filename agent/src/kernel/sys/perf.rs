@@ -26,6 +26,9 @@ pub(crate) struct Link {
 const LINK_PERF_EVENT: u32 = 7;
 const LINK_KPROBE_MULTI: u32 = 8;
 const EVENT_KPROBES: [u32; 2] = [3, 4];
+/// Where `struct bpf_link_info` has `missed`, in words of 8 bytes.
+const MULTI_MISSED: usize = 4;
+const KPROBE_MISSED: usize = 6;
 
 impl Link {
     /// How often the kernel left out the program, at kprobes; 0 before 6.7, where it does not count.
@@ -45,8 +48,8 @@ fn skipped(link: BorrowedFd<'_>) -> io::Result<u64> {
     // Of 8 bytes each: type and id, program, then what the type says.
     let first = |word: u64| u32::from_ne_bytes([0, 1, 2, 3].map(|byte| word.to_ne_bytes()[byte]));
     Ok(match first(info[0]) {
-        LINK_KPROBE_MULTI => info[4],
-        LINK_PERF_EVENT if EVENT_KPROBES.contains(&first(info[2])) => info[6],
+        LINK_KPROBE_MULTI => info[MULTI_MISSED],
+        LINK_PERF_EVENT if EVENT_KPROBES.contains(&first(info[2])) => info[KPROBE_MISSED],
         _ => 0,
     })
 }
@@ -162,4 +165,37 @@ pub(crate) fn attach_trampoline(program: BorrowedFd<'_>) -> io::Result<Link> {
     open.prog_fd = program.as_raw_fd().cast_unsigned();
     let link = new_fd(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr)?;
     Ok(Link { link: Some(link), _event: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use tetragon_bpf::btf::{Btf, Kind, Type};
+
+    use super::*;
+
+    /// Bits before a member, also of members without a name.
+    fn offset(btf: Btf<'_>, of: Type<'_>, path: &[&str]) -> Option<u32> {
+        btf.members(of).find_map(|(name, bits, id)| {
+            let rest = if name.is_empty() { path } else { path.strip_prefix(&[name])? };
+            if rest.is_empty() {
+                return Some(bits);
+            }
+            Some(bits + offset(btf, btf.types().find(|it| it.id == id)?, rest)?)
+        })
+    }
+
+    #[test]
+    fn what_is_skipped_stands_where_the_kernel_has_it() {
+        let raw =
+            std::fs::read(crate::kernel::features::KERNEL_BTF).expect("type information of this kernel");
+        let btf = Btf::parse(&raw).expect("type information");
+        let info = btf.find(Kind::Struct, "bpf_link_info").expect("bpf(2)");
+        for (path, word) in [
+            (&["kprobe_multi", "missed"][..], MULTI_MISSED),
+            (&["perf_event", "kprobe", "missed"], KPROBE_MISSED),
+            (&["perf_event", "type"], 2),
+        ] {
+            assert_eq!(offset(btf, info, path).map(|bits| bits as usize / 64), Some(word), "{path:?}");
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! A kernel without memory for another policy.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -38,30 +39,18 @@ impl Limit {
             return Ok(Self::Locked(pid));
         }
         let group = Cgroup::create(env, "memory")?;
-        let (directory, file) = if cgroups::is_unified() {
-            let directory = cgroups::directory(group.path());
-            // From the root down, what is enabled above can be enabled below.
-            let above = directory.ancestors().skip(1).take_while(|it| it.starts_with(cgroups::unified()));
-            for above in above.collect::<Vec<_>>().into_iter().rev() {
-                fs::write(above.join("cgroup.subtree_control"), "+memory")?;
-            }
-            (directory, "memory.max")
-        } else {
-            (
-                Path::new("/sys/fs/cgroup/memory").join(group.path().trim_start_matches('/')),
-                "memory.limit_in_bytes",
-            )
-        };
-        // The kernel refuses memory for maps; for what the agent touches meanwhile it would kill, and is to wait instead.
-        if cgroups::is_unified() {
-            fs::write(format!("/proc/{}/oom_score_adj", watch.agent.pid()), "-1000")?;
-        } else {
-            fs::write(directory.join("memory.oom_control"), "1").context("disable the killer")?;
+        let directory = cgroups::directory(group.path());
+        // From the root down, what is enabled above can be enabled below.
+        let above = directory.ancestors().skip(1).take_while(|it| it.starts_with(cgroups::unified()));
+        for above in above.collect::<Vec<_>>().into_iter().rev() {
+            fs::write(above.join("cgroup.subtree_control"), "+memory")?;
         }
+        // The kernel refuses memory for maps; for what the agent touches meanwhile it would kill, and is to wait instead.
+        fs::write(format!("/proc/{pid}/oom_score_adj"), "-1000")?;
         fs::write(directory.join("cgroup.procs"), pid.to_string())?;
-        let file = directory.join(file);
-        fs::write(&file, LEFT.to_string()).with_context(|| format!("write {}", file.display()))?;
-        Ok(Self::Cgroup { limit: file, _group: group })
+        let limit = directory.join("memory.max");
+        fs::write(&limit, LEFT.to_string()).with_context(|| format!("write {}", limit.display()))?;
+        Ok(Self::Cgroup { limit, _group: group })
     }
 
     fn lift(&self) -> Result<()> {
@@ -104,7 +93,7 @@ fn no_memory_for_another_policy(env: &Env) -> Result<()> {
         let policies = watch.agent.policies()?;
         let of = |state: TracingPolicyState| policies.iter().filter(move |it| it.state() == state);
         ensure!(of(TracingPolicyState::TpStateLoadError).count() == failed, "{policies:?}");
-        let loaded: std::collections::BTreeSet<String> =
+        let loaded: BTreeSet<String> =
             of(TracingPolicyState::TpStateEnabled).map(|it| it.name.clone()).collect();
         ensure!(loaded.len() + failed == policies.len(), "{policies:?}");
         let (ended, _) = watch.act(call)?;
