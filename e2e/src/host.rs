@@ -71,6 +71,7 @@ pub(crate) fn main(suites: &[Suite]) -> ExitCode {
     }
     results.print_places();
     results.print_figures();
+    results.print_failures();
     if let Err(error) = write_results(&results) {
         eprintln!("{error:#}");
     }

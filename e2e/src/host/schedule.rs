@@ -94,6 +94,21 @@ impl Results {
         }
     }
 
+    /// Prints why tests failed, once more, where the end of a long log shows it.
+    pub(crate) fn print_failures(&self) {
+        let reports = self.lock();
+        let mut failures: Vec<String> = reports
+            .iter()
+            .filter_map(|((place, test), report)| {
+                Some(format!("{place}::{test} failed: {}", abridged(report.failure.as_ref()?)))
+            })
+            .collect();
+        failures.sort();
+        for failure in failures {
+            println!("{failure}");
+        }
+    }
+
     /// Prints what tests measured, one line each.
     pub(crate) fn print_figures(&self) {
         let reports = self.lock();
@@ -110,6 +125,16 @@ impl Results {
         for line in lines {
             println!("{line}");
         }
+    }
+}
+
+/// The beginning of a reason, in one line.
+fn abridged(reason: &str) -> String {
+    const SHOWN: usize = 600;
+    let line: String = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
     }
 }
 

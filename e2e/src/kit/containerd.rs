@@ -14,7 +14,7 @@ use super::cri::Cri;
 use super::daemon::{Daemon, path_with};
 use super::image::Image;
 use super::netns::Netns;
-use super::process::{checked, eventually};
+use super::process::{self, checked, eventually};
 use super::{Env, mounts};
 use crate::host::daemons;
 
@@ -85,6 +85,8 @@ pub struct Containerd {
     bin: PathBuf,
     // Daemons go before what they live in.
     daemon: Option<Daemon>,
+    /// Whether it ever ended in the middle of its work.
+    killed: bool,
     cgroup: Cgroup,
     netns: Netns,
 }
@@ -99,7 +101,7 @@ impl Containerd {
         let cgroup = Cgroup::create(env, name)?;
         let netns = Netns::create(name)?;
         config::write(&dir, version, options)?;
-        let mut containerd = Self { dir, bin, daemon: None, cgroup, netns };
+        let mut containerd = Self { dir, bin, daemon: None, killed: false, cgroup, netns };
         containerd.launch()?;
         let actor = env.binary("actor")?;
         containerd.import(
@@ -175,6 +177,7 @@ impl Containerd {
 
     /// Kills it; containers and their shims live on.
     pub fn kill(&mut self) -> Result<()> {
+        self.killed = true;
         self.daemon.take().context("containerd does not run")?.kill()
     }
 
@@ -206,11 +209,23 @@ impl Containerd {
         let mut left = Vec::new();
         eventually("the end of all containers and shims", STOP_CAP, || {
             left = self.cgroup.processes()?;
+            left.retain(|pid| !self.may_stay(*pid));
             Ok(left.is_empty().then_some(()))
         })
-        .with_context(|| format!("left: {left:?}"))?;
+        .with_context(|| {
+            let left: Vec<_> = left.iter().map(|pid| process::described(*pid)).collect();
+            format!("left:\n{}", left.join("\n"))
+        })?;
         self.cgroup.remove()?;
         self.unmount()
+    }
+
+    /// Whether nobody has to end this process but whoever ends the whole group.
+    ///
+    /// A containerd that is killed while it makes a container forgets that one's shim; the next containerd does not end
+    /// all of those (containerd issues 6860 and 13784).
+    fn may_stay(&self, pid: u32) -> bool {
+        self.killed && process::described(pid).contains("/containerd-shim-runc-v2 ")
     }
 
     /// Nothing of this may stay mounted: a directory with mounts cannot be removed.

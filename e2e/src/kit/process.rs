@@ -171,6 +171,16 @@ pub fn start_ticks(pid: u32) -> Result<u64> {
     after_name.split_whitespace().nth(19).context("short stat")?.parse().context("start time")
 }
 
+/// A process for people: its command line, when it began, where it is.
+pub fn described(pid: u32) -> String {
+    let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned();
+    let status = text(read("status"));
+    let facts = status.lines().filter(|line| ["State:", "PPid:"].iter().any(|key| line.starts_with(key)));
+    let facts: Vec<_> = facts.collect();
+    format!("{pid}: {} ({}; {})", text(read("cmdline")), facts.join(", "), text(read("wchan")))
+}
+
 /// Sends a signal.
 pub fn signal(pid: u32, signal: rustix::process::Signal) -> Result<()> {
     let pid = Pid::from_raw(pid.try_into()?).context("no such process id")?;

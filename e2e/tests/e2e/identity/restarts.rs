@@ -15,6 +15,8 @@ use super::{Node, nothing_is_left};
 
 const LANES: usize = 4;
 const EACH: usize = 25;
+/// How often containerd is killed.
+const KILLS: usize = 5;
 /// How long a part is away.
 const AWAY: Duration = Duration::from_secs(2);
 
@@ -119,15 +121,17 @@ pub(super) fn containerd_killed_in_the_middle(env: &Env) -> Result<()> {
     let fleet = thread::scope(|scope| -> Result<_> {
         let (connect, done) = (&connect, &done);
         let fleet = scope.spawn(move || Fleet::run_with(connect, "middle", LANES, EACH, done));
-        wait_for(done, LANES * EACH / 3);
-        node.containerd.kill()?;
-        thread::sleep(AWAY / 4);
-        node.containerd.resume()?;
+        for kill in 1..=KILLS {
+            wait_for(done, LANES * EACH * kill / (KILLS + 1));
+            node.containerd.kill()?;
+            thread::sleep(AWAY / 4);
+            node.containerd.resume()?;
+        }
         fleet.join().map_err(|_| anyhow!("the fleet panicked"))?
     })?;
     let status = node.hook.status_where("the plugin to be registered again", |status| {
         status["runtime_connected"] == true
-            && status["nri_registrations"].as_u64() >= Some(2)
+            && status["nri_registrations"].as_u64() > Some(KILLS as u64)
             && status["untold"] == 0
     })?;
     let cri = node.containerd.cri()?;
