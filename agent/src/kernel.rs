@@ -68,7 +68,10 @@ pub enum KernelError {
         source: Box<aya::EbpfError>,
     },
     /// One program.
-    #[error("kernel {release} refused the BPF program {program} ({attach}), which {purpose}: {message}")]
+    #[error(
+        "kernel {release} refused the BPF program {program} ({attach}), which {purpose}: {message}{}",
+        lockdown_hint()
+    )]
     Program {
         /// `uname -r`.
         release: String,
@@ -82,7 +85,7 @@ pub enum KernelError {
         message: String,
     },
     /// No hook of a kind works.
-    #[error("kernel {release} has no usable hook for {purpose}: {tried}")]
+    #[error("kernel {release} has no usable hook for {purpose}: {tried}{}", lockdown_hint())]
     NoHook {
         /// `uname -r`.
         release: String,
@@ -119,10 +122,12 @@ pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-fn lockdown_hint() -> &'static str {
+/// What a refusal may come from that the kernel does not say.
+pub(crate) fn lockdown_hint() -> &'static str {
     match std::fs::read_to_string("/sys/kernel/security/lockdown") {
         Ok(text) if text.contains("[confidentiality]") => {
-            "; this kernel is locked down to confidentiality, which forbids BPF programs to read kernel memory"
+            "; this kernel is locked down to confidentiality, which forbids BPF programs to read kernel memory (boot it \
+             with lockdown=integrity or none)"
         }
         _ => "",
     }

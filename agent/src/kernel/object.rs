@@ -8,6 +8,7 @@ use aya_obj::generated::bpf_map_type;
 use aya_obj::{EbpfSectionKind, Map, Object};
 use thiserror::Error;
 
+use super::lockdown_hint;
 use super::sys::maps::{self, MapSpec};
 use super::sys::programs::{self, ProgramSpec};
 
@@ -36,7 +37,7 @@ pub enum ObjectError {
         source: io::Error,
     },
     /// The kernel refuses a program.
-    #[error("the kernel refuses the program {name}: {error}{}", last_lines(log))]
+    #[error("the kernel refuses the program {name}: {error}{}{}", last_lines(log), lockdown_hint())]
     Program {
         /// Its name.
         name: String,

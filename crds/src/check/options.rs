@@ -14,6 +14,13 @@ const NAMES: [&str; 6] = [
     "attach-method",
 ];
 
+const BOOLEANS: [(&str, bool); 2] = [("true", true), ("false", false)];
+const OVERRIDE_METHODS: [(&str, Option<OverrideMethod>); 2] =
+    [("fmod-ret", Some(OverrideMethod::FmodRet)), ("override-return", Some(OverrideMethod::OverrideReturn))];
+const ATTACH_METHODS: [(&str, Option<AttachMethod>); 2] =
+    [("kprobe", Some(AttachMethod::Kprobe)), ("fentry", Some(AttachMethod::Fentry))];
+const MODES: [(&str, Option<Mode>); 2] = [("enforce", Some(Mode::Enforce)), ("monitor", Some(Mode::Monitor))];
+
 impl Check<'_> {
     pub(super) fn options(&mut self, specs: &[OptionSpec], path: &Path) -> Options {
         let mut options = Options::default();
@@ -24,38 +31,13 @@ impl Check<'_> {
                     Diagnostic::new(path.field("name"), "given more than once, the last one counts");
                 self.warn(diagnostic.value(name));
             }
-            let words = match name.as_str() {
-                "disable-kprobe-multi" => {
-                    set(&mut options.disable_kprobe_multi, boolean(value), &["true", "false"])
-                }
-                "disable-uprobe-multi" => {
-                    set(&mut options.disable_uprobe_multi, boolean(value), &["true", "false"])
-                }
-                "match-unreadable" => set(&mut options.match_unreadable, boolean(value), &["true", "false"]),
-                "override-method" => {
-                    let method = match value.as_str() {
-                        "fmod-ret" => Some(OverrideMethod::FmodRet),
-                        "override-return" => Some(OverrideMethod::OverrideReturn),
-                        _ => None,
-                    };
-                    set(&mut options.override_method, method.map(Some), &["fmod-ret", "override-return"])
-                }
-                "attach-method" => {
-                    let method = match value.as_str() {
-                        "kprobe" => Some(AttachMethod::Kprobe),
-                        "fentry" => Some(AttachMethod::Fentry),
-                        _ => None,
-                    };
-                    set(&mut options.attach_method, method.map(Some), &["kprobe", "fentry"])
-                }
-                "policy-mode" => {
-                    let mode = match value.as_str() {
-                        "enforce" => Some(Mode::Enforce),
-                        "monitor" => Some(Mode::Monitor),
-                        _ => None,
-                    };
-                    set(&mut options.mode, mode.map(Some), &["enforce", "monitor"])
-                }
+            let chosen = match name.as_str() {
+                "disable-kprobe-multi" => choose(&mut options.disable_kprobe_multi, value, &BOOLEANS),
+                "disable-uprobe-multi" => choose(&mut options.disable_uprobe_multi, value, &BOOLEANS),
+                "match-unreadable" => choose(&mut options.match_unreadable, value, &BOOLEANS),
+                "override-method" => choose(&mut options.override_method, value, &OVERRIDE_METHODS),
+                "attach-method" => choose(&mut options.attach_method, value, &ATTACH_METHODS),
+                "policy-mode" => choose(&mut options.mode, value, &MODES),
                 _ => {
                     if self.is_sound(&path.field("name")) {
                         let diagnostic =
@@ -65,32 +47,35 @@ impl Check<'_> {
                     Ok(())
                 }
             };
-            if let Err(words) = words
+            if let Err(words) = chosen
                 && self.is_sound(&path.field("value"))
             {
                 let diagnostic =
                     Diagnostic::new(path.field("value"), format!("not a value of {name}")).value(value);
-                self.error(diagnostic.remedy(one_of(value, words.iter().copied())));
+                self.error(diagnostic.remedy(one_of(value, words)));
             }
         }
         options
     }
 }
 
-fn set<T>(
+/// Sets an option to what a word says; the error is the words to choose from.
+fn choose<T: Copy>(
     option: &mut T,
-    value: Option<T>,
-    words: &'static [&'static str],
-) -> Result<(), &'static [&'static str]> {
-    *option = value.ok_or(words)?;
+    word: &str,
+    choices: &[(&'static str, T)],
+) -> Result<(), Vec<&'static str>> {
+    let found = choices.iter().find(|(name, _)| *name == notation(word));
+    let (_, value) = found.ok_or_else(|| choices.iter().map(|(name, _)| *name).collect::<Vec<_>>())?;
+    *option = *value;
     Ok(())
 }
 
-/// A boolean in the notations of the interface's home.
-fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-        _ => None,
+/// The word for a boolean in one of the notations of the interface's home; other words as they are.
+fn notation(word: &str) -> &str {
+    match word {
+        "1" | "t" | "T" | "TRUE" | "True" => "true",
+        "0" | "f" | "F" | "FALSE" | "False" => "false",
+        _ => word,
     }
 }

@@ -173,7 +173,7 @@ pub fn start_ticks(pid: u32) -> Result<u64> {
 
 /// A process for people: its command line, when it began, where it is.
 pub fn described(pid: u32) -> String {
-    let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned();
     let status = text(read("status"));
     let facts = status.lines().filter(|line| ["State:", "PPid:"].iter().any(|key| line.starts_with(key)));

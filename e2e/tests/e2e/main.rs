@@ -33,5 +33,7 @@ fn main() -> ExitCode {
         policies::suite(),
         policies::teams::suite(),
         policies::memory::suite(),
+        // The last one: it locks the kernel for good.
+        policies::locked::suite(),
     ])
 }

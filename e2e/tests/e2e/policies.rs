@@ -8,6 +8,7 @@ mod credentials;
 mod files;
 mod joined;
 mod lists;
+pub(crate) mod locked;
 pub(crate) mod memory;
 mod module;
 mod net;

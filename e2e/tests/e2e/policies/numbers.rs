@@ -14,7 +14,7 @@ pub(super) fn tests() -> Vec<Test> {
 }
 
 /// Type, bits, whether signed.
-pub(super) const TYPES: [(&str, u32, bool); 10] = [
+const TYPES: [(&str, u32, bool); 10] = [
     ("int8", 8, true),
     ("uint8", 8, false),
     ("int16", 16, true),
@@ -28,7 +28,7 @@ pub(super) const TYPES: [(&str, u32, bool); 10] = [
 ];
 
 /// Operator, values. Those below zero are for signed types only; sets of more than four are looked up.
-pub(super) const FILTERS: [(&str, &[i128]); 16] = [
+const FILTERS: [(&str, &[i128]); 16] = [
     ("Equal", &[5]),
     ("Equal", &[5, 9, 100]),
     ("Equal", &[-3]),
@@ -49,14 +49,53 @@ pub(super) const FILTERS: [(&str, &[i128]); 16] = [
 
 const CALLS: [i64; 13] = [0, 1, 4, 5, 6, 9, 64, 100, 127, 128, -3, -4, 1 << 40];
 
+/// A filter on a number of some type, which a policy of this name has.
+pub(super) struct Filter {
+    pub(super) name: String,
+    pub(super) ty: &'static str,
+    bits: u32,
+    signed: bool,
+    operator: &'static str,
+    values: &'static [i128],
+}
+
+impl Filter {
+    /// Every operator on every type of number.
+    pub(super) fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for (ty, bits, signed) in TYPES {
+            let fitting = FILTERS.iter().enumerate();
+            let fitting = fitting.filter(|(_, (_, values))| signed || values.iter().all(|value| *value >= 0));
+            all.extend(fitting.map(|(number, (operator, values))| {
+                let name = format!("{}-{number}", ty.replace('_', "-"));
+                Self { name, ty, bits, signed, operator, values }
+            }));
+        }
+        all
+    }
+
+    /// It, as part of a selector: on this argument or return value.
+    pub(super) fn text(&self, index: impl std::fmt::Display) -> String {
+        let values: Vec<String> = self.values.iter().map(|value| format!("'{value}'")).collect();
+        format!("{{index: {index}, operator: {}, values: [{}]}}", self.operator, values.join(", "))
+    }
+
+    /// Names of those that match what a call has as argument or returns.
+    pub(super) fn matching(all: &[Self], value: i64) -> BTreeSet<String> {
+        let matching =
+            all.iter().filter(|it| matches(it.operator, it.values, read(value, it.bits, it.signed)));
+        matching.map(|it| it.name.clone()).collect()
+    }
+}
+
 /// What the argument is, read as that type.
-pub(super) fn read(call: i64, bits: u32, signed: bool) -> i128 {
+fn read(call: i64, bits: u32, signed: bool) -> i128 {
     let low = u128::from(call.cast_unsigned()) & ((1 << bits) - 1);
     let value = i128::try_from(low).unwrap_or_default();
     if signed && value >> (bits - 1) & 1 == 1 { value - (1 << bits) } else { value }
 }
 
-pub(super) fn matches(operator: &str, values: &[i128], it: i128) -> bool {
+fn matches(operator: &str, values: &[i128], it: i128) -> bool {
     match operator {
         "Equal" | "InMap" => values.contains(&it),
         "NotEqual" | "NotInMap" => !values.contains(&it),
@@ -70,40 +109,22 @@ fn every_operator_on_every_number(env: &Env) -> Result<()> {
     for at in At::all(env) {
         let watch = start(env)?;
         let (mark, arg) = at.indices();
-        let mut loaded = Vec::new();
-        let mut texts = Vec::new();
-        for (ty, bits, signed) in TYPES {
-            for (number, (operator, values)) in FILTERS.iter().enumerate() {
-                if !signed && values.iter().any(|value| *value < 0) {
-                    continue;
-                }
-                let name = format!("{}-{number}", ty.replace('_', "-"));
-                let quoted: Vec<String> = values.iter().map(|value| format!("'{value}'")).collect();
-                texts.push(policy(
-                    &name,
-                    &format!(
-                        "{}, selectors: [{{matchArgs: [{{index: {mark}, operator: Equal, values: ['{MARK}']}}, \
-                         {{index: {arg}, operator: {operator}, values: [{}]}}]}}]}}]",
-                        at.prctl(ty),
-                        quoted.join(", "),
-                    ),
-                ));
-                loaded.push((name, bits, signed, *operator, *values));
-            }
-        }
+        let filters = Filter::all();
+        let text = |filter: &Filter| {
+            let selectors = format!(
+                "selectors: [{{matchArgs: [{{index: {mark}, operator: Equal, values: ['{MARK}']}}, {}]}}]",
+                filter.text(arg)
+            );
+            policy(&filter.name, &format!("{}, {selectors}}}]", at.prctl(filter.ty)))
+        };
+        let texts: Vec<String> = filters.iter().map(text).collect();
         watch.agent.add_policies(texts)?;
         for call in CALLS {
             let (ended, _) = watch.act(["syscall", PRCTL, MARK, &call.to_string(), ".", "exit", "0"])?;
-            let expected: BTreeSet<String> = loaded
-                .iter()
-                .filter(|(_, bits, signed, operator, values)| {
-                    matches(operator, values, read(call, *bits, *signed))
-                })
-                .map(|(name, ..)| name.clone())
-                .collect();
+            let expected = Filter::matching(&filters, call);
             expect_exactly(&watch, ended.pid, &expected, &format!("{at:?}, {call}"))?;
         }
-        env.record(format!("policies at one hook ({at:?})"), f64::from(u32::try_from(loaded.len())?));
+        env.record(format!("policies at one hook ({at:?})"), f64::from(u32::try_from(filters.len())?));
         watch.finish()?;
     }
     Ok(())

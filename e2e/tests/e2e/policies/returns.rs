@@ -1,6 +1,5 @@
 //! Every operator on return values of every type of number, against the model of `numbers`.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -9,7 +8,7 @@ use tetragon_e2e::kit::Env;
 use tetragon_e2e::place::VMS;
 use tetragon_e2e::{Test, test};
 
-use super::numbers::{FILTERS, TYPES, matches, read};
+use super::numbers::Filter;
 use super::only;
 use super::{expect_exactly, policy, start};
 
@@ -60,37 +59,20 @@ fn seeks(number: usize, ty: &str, filter: &str) -> String {
 
 fn every_operator_on_every_return_value(env: &Env) -> Result<()> {
     let watch = start(env)?;
-    let mut loaded = Vec::new();
-    let mut texts = Vec::new();
-    for (ty, bits, signed) in TYPES {
-        for (number, (operator, values)) in FILTERS.iter().enumerate() {
-            if !signed && values.iter().any(|value| *value < 0) {
-                continue;
-            }
-            let name = format!("{}-{number}", ty.replace('_', "-"));
-            let quoted: Vec<String> = values.iter().map(|value| format!("'{value}'")).collect();
-            let filter = format!(
-                ", matchReturnArgs: [{{index: 0, operator: {operator}, values: [{}]}}]",
-                quoted.join(", ")
-            );
-            texts.push(policy(&name, &seeks(FIRST + loaded.len() / WAITING, ty, &filter)));
-            loaded.push((name, bits, signed, *operator, *values));
-        }
-    }
+    let filters = Filter::all();
+    let text = |(number, filter): (usize, &Filter)| {
+        let on_return = format!(", matchReturnArgs: [{}]", filter.text(0));
+        policy(&filter.name, &seeks(FIRST + number / WAITING, filter.ty, &on_return))
+    };
+    let texts: Vec<String> = filters.iter().enumerate().map(text).collect();
     watch.agent.add_policies(texts)?;
-    let groups = loaded.len().div_ceil(WAITING);
+    let groups = filters.len().div_ceil(WAITING);
     for returned in RETURNED {
         let mut line = descriptors(groups);
         line.extend((FIRST..FIRST + groups).flat_map(|number| seek(number, returned)));
         line.extend(["exit", "0"].map(str::to_owned));
         let (ended, _) = watch.act(line)?;
-        let expected: BTreeSet<String> = loaded
-            .iter()
-            .filter(|(_, bits, signed, operator, values)| {
-                matches(operator, values, read(returned, *bits, *signed))
-            })
-            .map(|(name, ..)| name.clone())
-            .collect();
+        let expected = Filter::matching(&filters, returned);
         expect_exactly(&watch, ended.pid, &expected, &format!("{returned} returned"))?;
     }
     watch.finish()
