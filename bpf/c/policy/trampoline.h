@@ -12,6 +12,12 @@
 volatile const __u32 hook_number = 0;
 volatile const __u32 argument_count = 0;
 volatile const __u32 has_return = 0;
+/*
+ * Those that the verifier of every kernel lets be loaded, a bit each; the one after the arguments is the
+ * value that is returned. Others (pointers to numbers, to pointers, to const void) are read as any kernel
+ * memory.
+ */
+volatile const __u32 plain_arguments = 0;
 /* How many places there are. */
 volatile const __u32 place_count = 1;
 
@@ -60,19 +66,33 @@ static __always_inline void place_leave(struct policy_scratch *s)
 }
 #endif
 
+static __always_inline __u64 read_context(__u64 *ctx, __u32 index)
+{
+	__u64 at = (__u64)ctx;
+	__u64 value = 0;
+
+	/* Else the compiler uses the sum to load others by, which the verifier forbids. */
+	asm volatile("" : "+r"(at));
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)(at + index * sizeof(value)));
+	return value;
+}
+
 static __always_inline void take_arguments(struct policy_scratch *s, __u64 *ctx)
 {
-	/* The verifier knows the number, and does not look at what comes after it. */
-	if (argument_count > 0)
-		s->argument[0] = ctx[0];
-	if (argument_count > 1)
-		s->argument[1] = ctx[1];
-	if (argument_count > 2)
-		s->argument[2] = ctx[2];
-	if (argument_count > 3)
-		s->argument[3] = ctx[3];
-	if (argument_count > 4)
-		s->argument[4] = ctx[4];
+	/* The verifier knows the numbers, and does not look at what is not for this hook. */
+#define TAKE(index)                                                      \
+	if (argument_count > (index)) {                                  \
+		if (plain_arguments & (1 << (index)))                    \
+			s->argument[index] = ctx[index];                 \
+		else                                                     \
+			s->argument[index] = read_context(ctx, (index)); \
+	}
+	TAKE(0)
+	TAKE(1)
+	TAKE(2)
+	TAKE(3)
+	TAKE(4)
+#undef TAKE
 	s->context = 0;
 }
 
@@ -121,6 +141,8 @@ static __always_inline __u64 return_value(__u64 *ctx)
 
 	if (!has_return)
 		return 0;
+	if (!(plain_arguments & (1 << (argument_count & 31))))
+		return read_context(ctx, argument_count);
 	/* By hand: the verifier allows nothing but constant offsets, which compilers like to compute. */
 #define AFTER(count)                                                                               \
 	if (argument_count == (count)) {                                                           \

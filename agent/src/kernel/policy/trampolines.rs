@@ -5,7 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
-use tetragon_bpf::btf::{Btf, Kind};
+use tetragon_bpf::btf::{Btf, Kind, Type};
 use zerocopy::IntoBytes as _;
 
 use super::attach::{AttachError, Attached, Place};
@@ -32,6 +32,8 @@ enum Trampoline {
 struct Target {
     id: u32,
     arguments: u32,
+    /// Which of them a program may load on every kernel, a bit each, and after them whether it may the returned value.
+    plain: u32,
     /// Whether it returns something.
     returns: bool,
 }
@@ -42,11 +44,42 @@ impl Target {
         let btf = Btf::parse(raw_btf).ok_or_else(|| missing("bad type information of the kernel"))?;
         let function = btf.find(Kind::Func, function);
         let function = function.ok_or_else(|| missing("the kernel's type information does not have it"))?;
-        let prototype = btf.types().find(|it| it.id == function.size_or_type);
+        // By their numbers, of which the first is 1.
+        let offsets: Vec<u32> = btf.located().map(|(offset, _)| offset).collect();
+        let types = |id: u32| btf.at(*offsets.get(id.checked_sub(1)? as usize)?, id);
+        let prototype = types(function.size_or_type);
         let prototype = prototype.ok_or_else(|| missing("bad type information of the kernel"))?;
-        let arguments = u32::try_from(btf.parameters(prototype).count()).map_err(io::Error::other)?;
-        // Type 0 is void.
-        Ok(Self { id: function.id, arguments, returns: prototype.size_or_type != 0 })
+        let parameters: Vec<u32> = btf.parameters(prototype).map(|(_, id)| id).collect();
+        let all = parameters.iter().chain([&prototype.size_or_type]);
+        let plain = all.zip(0..u32::BITS).filter(|(id, _)| is_plain(**id, types));
+        Ok(Self {
+            id: function.id,
+            arguments: u32::try_from(parameters.len()).map_err(io::Error::other)?,
+            plain: plain.fold(0, |bits, (_, index)| bits | 1 << index),
+            // Type 0 is void.
+            returns: prototype.size_or_type != 0,
+        })
+    }
+}
+
+/// Whether the verifiers of all kernels know what this type of a value is (`btf_ctx_access`, as it was in 5.10): numbers,
+/// and pointers to structures and to void.
+fn is_plain<'b>(id: u32, types: impl Fn(u32) -> Option<Type<'b>>) -> bool {
+    let bare = |mut id: u32| loop {
+        let it = types(id)?;
+        match it.kind {
+            Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict => id = it.size_or_type,
+            _ => return Some(it),
+        }
+    };
+    match bare(id) {
+        Some(it) if matches!(it.kind, Kind::Int | Kind::Enum) => true,
+        Some(it) if it.kind == Kind::Ptr => {
+            // Not one to const void, which ends at the same type.
+            it.size_or_type == 0
+                || bare(it.size_or_type).is_some_and(|it| matches!(it.kind, Kind::Struct | Kind::Union))
+        }
+        _ => false,
     }
 }
 
@@ -98,6 +131,7 @@ impl PolicyKernel {
         let globals: HashMap<&str, (&[u8], bool)> = HashMap::from([
             ("hook_number", (hook.0.as_bytes(), true)),
             ("argument_count", (target.arguments.as_bytes(), true)),
+            ("plain_arguments", (target.plain.as_bytes(), true)),
             ("has_return", (has_return.as_bytes(), true)),
             ("place_count", (places.as_bytes(), true)),
         ]);

@@ -8,7 +8,7 @@ use tetragon_api::tetragon::get_events_response::Event as Payload;
 use tetragon_api::tetragon::kprobe_argument::Arg;
 use tetragon_e2e::kit::expect::Expect;
 use tetragon_e2e::kit::{Env, EventExt, process};
-use tetragon_e2e::place::{NATIVE, VMS, VMS_AND_PREEMPTIBLE};
+use tetragon_e2e::place::{NATIVE, NEWER_VMS, VMS, VMS_AND_PREEMPTIBLE};
 use tetragon_e2e::{Test, test};
 
 use super::{At, MARK, PRCTL, policy, start, told};
@@ -20,6 +20,8 @@ pub(super) fn tests() -> Vec<Test> {
         test!(a_kill_at_an_lsm_hook).on(VMS),
         test!(functions_by_fentry).on(VMS),
         test!(nothing_is_promised_at_fentry).on(VMS),
+        test!(arguments_that_verifiers_do_not_know).on(VMS),
+        test!(runs_that_the_kernel_leaves_out).on(NEWER_VMS),
         test!(a_kernel_without_lsm_hooks).on(NATIVE),
     ]
 }
@@ -202,5 +204,84 @@ fn a_kernel_without_lsm_hooks(env: &Env) -> Result<()> {
     let error = watch.agent.add_policy(&on_open("guard", "", "/x", "{action: Post}"));
     let error = format!("{:#}", error.err().context("it was accepted")?);
     ensure!(error.contains("spec.lsmhooks[0]"), "{error}");
+    watch.finish()
+}
+
+/// Pointers to anything but structures: texts at an LSM hook; and a function that returns one.
+fn arguments_that_verifiers_do_not_know(env: &Env) -> Result<()> {
+    let watch = start(env)?;
+    watch.agent.add_policy(&policy(
+        "mounted",
+        "lsmhooks: [{hook: sb_mount, args: [{index: 0, type: string}, {index: 2, type: string}], \
+         selectors: [{matchArgs: [{index: 0, operator: Equal, values: ['never']}, \
+         {index: 2, operator: Equal, values: ['tmpfs']}], \
+         matchActions: [{action: Override, argError: -13}]}]}]",
+    ))?;
+    watch.agent.add_policy(&policy(
+        "resolved",
+        &format!(
+            "{BY_FENTRY}kprobes: [{{call: d_path, syscall: false, return: true, returnArg: {{index: 0, type: uint64}}, \
+             args: [{{index: 2, type: int}}], \
+             selectors: [{{matchArgs: [{{index: 2, operator: Equal, values: ['4096']}}], \
+             matchReturnArgs: [{{index: 0, operator: GT, values: ['0xff00000000000000']}}]}}]}}]"
+        ),
+    ))?;
+    let refused = env.file("mounted");
+    std::fs::create_dir(&refused)?;
+    let refused = format!("s:{}", refused.display());
+    // mount(2), and readlink(2) into the text.
+    let line = [
+        "syscall",
+        "165",
+        "s:never",
+        &refused,
+        "s:tmpfs",
+        "0",
+        "0",
+        ".",
+        "syscall",
+        "89",
+        "s:/proc/self/exe",
+    ];
+    let (ended, _) = watch.act(line.into_iter().chain(["s:12345678", "8", ".", "exit", "0"]))?;
+    super::expect_exactly(
+        &watch,
+        ended.pid,
+        &["mounted", "resolved"].map(str::to_owned).into(),
+        "a mount and a link",
+    )?;
+    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+    ensure!(!mounts.contains("never"), "mounted all the same: {mounts}");
+    watch.finish()
+}
+
+/// The kernel does not run a program within itself. Ours read kernel memory, so one at a function of such reads would; that
+/// runs are missing is told.
+fn runs_that_the_kernel_leaves_out(env: &Env) -> Result<()> {
+    let watch = start(env)?;
+    watch.agent.add_policy(&policy(
+        "within",
+        &format!(
+            "{BY_FENTRY}kprobes: [{{call: copy_from_kernel_nofault_allowed, syscall: false, \
+             args: [{{index: 1, type: size_t}}], \
+             selectors: [{{matchArgs: [{{index: 1, operator: Equal, values: ['123456789']}}]}}]}}]"
+        ),
+    ))?;
+    watch.agent.add_policy(&policy(
+        "apart",
+        &format!(
+            "{BY_FENTRY}{}, selectors: [{{matchArgs: [{{index: 0, operator: Equal, values: ['{MARK}']}}]}}]}}]",
+            At::Kprobe.prctl("int")
+        ),
+    ))?;
+    watch.act(["syscall", PRCTL, MARK, ".", "exit", "0"])?;
+    let skipped = |name: &str| -> Result<u64> {
+        let policies = watch.agent.policies()?;
+        let policy = policies.iter().find(|it| it.name == name).context("not listed")?;
+        Ok(policy.figures.as_ref().context("no figures")?.skipped)
+    };
+    let (within, apart) = (skipped("within")?, skipped("apart")?);
+    ensure!(within > 0, "the program ran within itself, or that it did not is not told");
+    ensure!(apart == 0, "{apart} runs of another program are told to be missing");
     watch.finish()
 }
