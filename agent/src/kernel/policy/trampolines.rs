@@ -50,6 +50,14 @@ impl Target {
         let prototype = types(function.size_or_type);
         let prototype = prototype.ok_or_else(|| missing("bad type information of the kernel"))?;
         let parameters: Vec<u32> = btf.parameters(prototype).map(|(_, id)| id).collect();
+        for (index, id) in parameters.iter().enumerate() {
+            if let Some(bytes) = bytes_by_value(*id, types).filter(|bytes| *bytes > SLOT) {
+                return Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    format!("argument {index} is a structure of {bytes} bytes and not a pointer to one"),
+                ));
+            }
+        }
         let all = parameters.iter().chain([&prototype.size_or_type]);
         let plain = all.zip(0..u32::BITS).filter(|(id, _)| is_plain(**id, types));
         Ok(Self {
@@ -62,22 +70,34 @@ impl Target {
     }
 }
 
-/// Whether the verifiers of all kernels know what this type of a value is (`btf_ctx_access`, as it was in 5.10): numbers,
-/// and pointers to structures and to void.
-fn is_plain<'b>(id: u32, types: impl Fn(u32) -> Option<Type<'b>>) -> bool {
-    let bare = |mut id: u32| loop {
+/// Bytes of an argument for a program. A structure that is larger takes several, and moves the arguments after it.
+const SLOT: u32 = 8;
+
+/// A type without what only restricts or renames it.
+fn bare<'b>(mut id: u32, types: impl Fn(u32) -> Option<Type<'b>>) -> Option<Type<'b>> {
+    loop {
         let it = types(id)?;
         match it.kind {
             Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict => id = it.size_or_type,
             _ => return Some(it),
         }
-    };
-    match bare(id) {
+    }
+}
+
+/// How large a structure of this type is; absent for other types.
+fn bytes_by_value<'b>(id: u32, types: impl Fn(u32) -> Option<Type<'b>>) -> Option<u32> {
+    let it = bare(id, types)?;
+    matches!(it.kind, Kind::Struct | Kind::Union).then_some(it.size_or_type)
+}
+
+/// Whether the verifiers of all kernels know what this type of a value is (`btf_ctx_access`, as it was in 5.10): numbers,
+/// and pointers to structures and to void.
+fn is_plain<'b>(id: u32, types: impl Fn(u32) -> Option<Type<'b>> + Copy) -> bool {
+    match bare(id, types) {
         Some(it) if matches!(it.kind, Kind::Int | Kind::Enum) => true,
         Some(it) if it.kind == Kind::Ptr => {
             // Not one to const void, which ends at the same type.
-            it.size_or_type == 0
-                || bare(it.size_or_type).is_some_and(|it| matches!(it.kind, Kind::Struct | Kind::Union))
+            it.size_or_type == 0 || bytes_by_value(it.size_or_type, types).is_some()
         }
         _ => false,
     }

@@ -20,6 +20,7 @@ pub(super) fn tests() -> Vec<Test> {
         test!(a_kill_at_an_lsm_hook).on(VMS),
         test!(functions_by_fentry).on(VMS),
         test!(nothing_is_promised_at_fentry).on(VMS),
+        test!(a_structure_among_the_arguments).on(NEWER_VMS),
         test!(arguments_that_verifiers_do_not_know).on(VMS),
         test!(runs_that_the_kernel_leaves_out).on(NEWER_VMS),
         test!(a_kernel_without_lsm_hooks).on(NATIVE),
@@ -191,6 +192,21 @@ fn nothing_is_promised_at_fentry(env: &Env) -> Result<()> {
     let error = watch.agent.add_policy(&text).err().context("it was accepted")?;
     let error = format!("{error:#}");
     ensure!(error.contains("spec.kprobes[0]") && error.contains("LSM hook"), "{error}");
+    watch.finish()
+}
+
+/// What comes after it would be taken for something else: refused, with the argument.
+fn a_structure_among_the_arguments(env: &Env) -> Result<()> {
+    let watch = start(env)?;
+    let text = policy(
+        "wide",
+        &format!(
+            "{BY_FENTRY}kprobes: [{{call: do_tcp_setsockopt, syscall: false, args: [{{index: 4, type: uint32}}]}}]"
+        ),
+    );
+    let error = watch.agent.add_policy(&text).err().context("it was accepted")?;
+    let error = format!("{error:#}");
+    ensure!(error.contains("argument 3 is a structure of 16 bytes"), "{error}");
     watch.finish()
 }
 
