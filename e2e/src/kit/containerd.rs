@@ -220,12 +220,13 @@ impl Containerd {
         self.unmount()
     }
 
-    /// Whether nobody has to end this process but whoever ends the whole group.
+    /// Whether this process may be left to the end of the whole group.
     ///
     /// A containerd that is killed while it makes a container forgets that one's shim; the next containerd does not end
     /// all of those (containerd issues 6860 and 13784).
     fn may_stay(&self, pid: u32) -> bool {
-        self.killed && process::described(pid).contains("/containerd-shim-runc-v2 ")
+        let program = std::fs::read_link(format!("/proc/{pid}/exe"));
+        self.killed && program.is_ok_and(|it| it.file_name() == Some(OsStr::new("containerd-shim-runc-v2")))
     }
 
     /// Nothing of this may stay mounted: a directory with mounts cannot be removed.

@@ -171,13 +171,13 @@ pub fn start_ticks(pid: u32) -> Result<u64> {
     after_name.split_whitespace().nth(19).context("short stat")?.parse().context("start time")
 }
 
-/// A process for people: its command line, when it began, where it is.
+/// A process for people: its command line, state and parent, and where in the kernel it waits.
 pub fn described(pid: u32) -> String {
     let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned();
     let status = text(read("status"));
-    let facts = status.lines().filter(|line| ["State:", "PPid:"].iter().any(|key| line.starts_with(key)));
-    let facts: Vec<_> = facts.collect();
+    let facts: Vec<_> =
+        status.lines().filter(|line| line.starts_with("State:") || line.starts_with("PPid:")).collect();
     format!("{pid}: {} ({}; {})", text(read("cmdline")), facts.join(", "), text(read("wchan")))
 }
 
